@@ -1,0 +1,44 @@
+# Everything a developer or a first user runs. Needs Python 3.11 or later, and make.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= anatprep-demo
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint types format check clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+env: $(STAMP) ## create .venv and install anatprep with everything needed to work on it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("found Python %d.%d, expected 3.11 or later; name another one: make PYTHON=/path/to/python3" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]' --constraint constraints.txt
+	@touch $@
+
+demo: $(STAMP) ## run the whole way on digital patients: export, index, targets, training, report
+	$(BIN)/anatprep demo $(DEMO)
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## check types (mypy, strict)
+	$(BIN)/mypy
+
+format: $(STAMP) ## put the code into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint types test ## all that CI runs
+
+clean: ## remove the environment, the demo and all caches
+	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

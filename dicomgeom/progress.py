@@ -1,0 +1,15 @@
+"""How long work tells the floor above how far it is, without knowing how that is shown."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called as ``progress("reading headers", done=120, total=275)``; `total` None = not known yet."""
+
+    def __call__(self, what: str, *, done: int, total: int | None) -> None: ...
+
+
+def silent(what: str, *, done: int, total: int | None) -> None:
+    """Show nothing: the default everywhere."""
