@@ -191,11 +191,12 @@ def _file_rows(scanned: Sequence[ScannedFile]) -> pl.DataFrame:
 
 
 def _header_rows(scanned: Sequence[ScannedFile], salt: bytes) -> pl.DataFrame:
-    rows = [_header_row(s.found, header, salt) for s in scanned for header in s.headers]
+    rows = [header_row(s.found, header, salt) for s in scanned for header in s.headers]
     return pl.DataFrame(rows, schema=schema_of(HEADER))
 
 
-def _header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, Any]:
+def header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, Any]:
+    """One frame as a row of the images table, before it is placed in a stack."""
     # A de-identified file may name no patient: then its study stands for one.
     patient = header.patient_id or header.study_instance_uid
     plane = header.plane

@@ -15,7 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomgeom.errors import UnusableFile
-from dicomgeom.header import READ_TAGS, ImageHeader, read_headers
+from dicomgeom.header import MR_IMAGE_CLASSES, READ_TAGS, ImageHeader, read_headers
 from dicomgeom.sources import FoundFile, open_file
 
 DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
@@ -56,9 +56,10 @@ def _headers(found: FoundFile) -> list[ImageHeader]:
         raise UnusableFile("empty-file", readable=False)
     with open_file(found.root, found.path) as file:
         dataset = _read_until_pixels(file)
-        headers = read_headers(dataset)
-        _check_pixels_are_there(file, dataset, found.size_bytes)
-    return headers
+        stated = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID")
+        if stated in MR_IMAGE_CLASSES:  # before its header is judged, which may be cut short as well
+            _check_pixels_are_there(file, dataset, found.size_bytes)
+        return read_headers(dataset)
 
 
 def _read_until_pixels(file: BinaryIO) -> Dataset:

@@ -79,17 +79,22 @@ OTHER_LOG: Final = -8.0
 WORST_LOG: Final = -12.0
 
 TEXT: Final = {
-    "SAX": r"\bsa\b|sax|short.?ax|petit.?axe|kurz.?achs|\bks?a\b|eje.?corto",
+    "SAX": r"<sa>|sax|short.?ax|petit.?axe|kurz.?achs|<ks?a>|eje.?corto",
     "RV2CH": r"rv.?2.?ch|2.?ch.?rv|right.?2.?ch",
     "RVOT": r"rvot",
-    "2CH": r"2.?ch|two.?ch|2.?cav|2.?kammer|\b2k\b|\bvla\b",
-    "3CH": r"3.?ch|three.?ch|3.?cav|3.?kammer|\b3k\b|lvot",
-    "4CH": r"4.?ch|four.?ch|4.?cav|4.?kammer|\b4k\b|\bhla\b",
-    "SAG": r"\bsag",
-    "COR": r"\bcor",
-    "AX": r"\bax(ial|\b)|\btra(ns)?\b|_tra",
+    "2CH": r"2.?ch|two.?ch|2.?cav|2.?kammer|<2k>|<vla>",
+    "3CH": r"3.?ch|three.?ch|3.?cav|3.?kammer|<3k>|lvot",
+    "4CH": r"4.?ch|four.?ch|4.?cav|4.?kammer|<4k>|<hla>",
+    "SAG": r"<sag",
+    "COR": r"<cor",
+    "AX": r"<ax(ial)?>|<tra(ns)?(vers[ae]l?)?>",
 }
-_PATTERNS: Final = {view: re.compile(pattern, re.IGNORECASE) for view, pattern in TEXT.items()}
+"""What descriptions call the views in several languages; < and > are the ends of a word."""
+
+_PATTERNS: Final = {
+    view: re.compile(pattern.replace("<", r"(?<![a-z0-9])").replace(">", r"(?![a-z0-9])"), re.IGNORECASE)
+    for view, pattern in TEXT.items()
+}
 
 CARDIAC_BODY_PARTS: Final = ("HEART", "CARDIAC", "COEUR", "HERZ")
 
@@ -236,8 +241,9 @@ def _in_heart(stack: Stack, heart: Heart) -> Judgement:
         ),
     ]
     logs = {"SAX": _log(tilt, 0, 9) + _log(to_apex, 0, SAX_SPREAD_DEG) + _many_slices(stack, evidence)}
+    prior = -2.0 if len(stack.planes) > 2 else -4.0  # a lone plane near a body axis is rather an RVOT view
     logs |= {
-        view: _log(_tilt_deg(stack.normal, direction), 0, CARDIAC_OBLIQUITY_SPREAD_DEG) - 2
+        view: prior + _log(_tilt_deg(stack.normal, direction), 0, CARDIAC_OBLIQUITY_SPREAD_DEG)
         for view, direction in ORTHOGONAL.items()
     }
     logs |= _long_axis_logs(stack, heart, tilt, evidence)
