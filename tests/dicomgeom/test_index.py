@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import polars as pl
+import pydicom
 import pytest
 
 from dicomgeom.catalogue import TABLES, open_catalogue, schema_of, verify_catalogue
@@ -187,7 +188,6 @@ def test_the_catalogue_is_private_and_holds_no_name(tmp_path: Path) -> None:
     assert (tmp_path / "catalogue").stat().st_mode & 0o777 == 0o700
     catalogue = open_catalogue(tmp_path / "catalogue")
     for name in TABLES:
-        assert CANARY not in getattr(catalogue, name).write_csv() if name == "files" else True
         text = str(getattr(catalogue, name).to_dicts())
         assert CANARY not in text
         assert "19600101" not in text
@@ -241,8 +241,6 @@ def test_explain_tells_what_was_measured_for_a_stack_a_file_a_uid_and_a_patient(
 
 def test_lines_of_assumed_frames_are_marked_and_left_out_when_frames_are_strict(tmp_path: Path) -> None:
     folder = exam(tmp_path / "export", ["SAX", "4CH", "2CH"])
-    import pydicom
-
     for path in folder.iterdir():
         dataset = pydicom.dcmread(path)
         del dataset.FrameOfReferenceUID

@@ -58,10 +58,8 @@ def test_the_views_of_a_cardiac_exam_are_right_although_two_descriptions_are_wro
 
 def test_slices_of_the_short_axis_stack_run_from_the_basal_series_to_the_apical_one(catalogues: Path) -> None:
     images = catalogue_of("cardiac-biv-me", catalogues).images.filter(pl.col("slice_index").is_not_null())
-    sax = [
-        (index_, Path(path).parent.name) for path, index_ in images.select("path", "slice_index").iter_rows()
-    ]
-    order = [name for _, name in sorted(set(sax)) if BIV_ME_VIEWS[name] == "SAX"]
+    places = {(i, Path(path).parent.name) for path, i in images.select("path", "slice_index").iter_rows()}
+    order = [name for _, name in sorted(places) if BIV_ME_VIEWS[name] == "SAX"]
     assert order == ["Se11", "Se1", "Se2", "Se3", "Se4", "Se5"]
 
 

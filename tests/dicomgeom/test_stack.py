@@ -54,7 +54,7 @@ def test_two_contrasts_at_the_same_places_are_two_stacks() -> None:
 def test_several_orientations_in_one_series_are_a_localizer_split_by_normal() -> None:
     turns = {"sag": [0, 1, 0, 0, 0, -1], "cor": [1, 0, 0, 0, 0, -1], "ax": [1, 0, 0, 0, 1, 0]}
     images = [
-        (ImagePlane.from_dicom([0, 0, 0] + shift, cosines, [1, 1], 20, 20, uid(4)), series(1))
+        (ImagePlane.from_dicom(list(shift), cosines, [1, 1], 20, 20, uid(4)), series(1))
         for cosines in turns.values()
         for shift in (np.zeros(3), 12.0 * np.cross(cosines[:3], cosines[3:]))
     ]

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from dicomgeom.catalogue import open_catalogue
 from dicomgeom.index import index
 from dicomgeom.plane import ImagePlane
-from dicomgeom.views import TOWARD_APEX, Heart, view_in_text
+from dicomgeom.stack import build_stacks
+from dicomgeom.views import ORTHOGONAL, TOWARD_APEX, Heart, judge_views, view_in_text
+from tests.dicomgeom.test_stack import rows_of
 from tests.helpers.dicom_files import uid, write_mr
 from tests.helpers.strategies import numbers
 
@@ -121,9 +123,6 @@ def test_trace_angles_are_those_the_planes_were_turned_by(turn_deg: float, tilt_
 
 @given(st.sampled_from(["SAG", "COR", "AX"]), numbers(-20, 20))
 def test_joints_are_named_by_the_nearest_direction(view: str, tilt_deg: float) -> None:
-    from dicomgeom.views import ORTHOGONAL, judge_views
-    from tests.dicomgeom.test_stack import build_stacks, rows_of
-
     normal = ORTHOGONAL[view]
     right = np.roll(normal, 1)
     tilt = np.radians(tilt_deg)
