@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,3 +20,11 @@ settings.load_profile("house")
 def no_workspace_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the workspace of the person who runs the tests out of them."""
     monkeypatch.delenv("ANATPREP_WORKSPACE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def heart_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an export of one small heart exam; not to be changed."""
+    from tests.helpers.exams import write_heart_exam
+
+    return write_heart_exam(tmp_path_factory.mktemp("export"))
