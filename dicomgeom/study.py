@@ -87,6 +87,7 @@ def _place(rows: Sequence[TableRow], stacks: Sequence[Stack]) -> None:
                 row = rows[i]
                 row["stack_id"] = stack.stack_id
                 row["kind"] = stack.kind
+                row["role"] = "localizer" if stack.kind == "localizer" else "original"
                 row["slice_index"] = slice_index
                 row["phase_index"] = phase_index if ordered else None
                 row["phase_source"] = stack.phase_source

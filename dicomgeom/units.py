@@ -200,7 +200,9 @@ def _units(
         )
     localizer = rows[group[0]]["role"] == "localizer" or _is_localizer(units)
     for unit in units:
-        unit.kind = "localizer" if localizer else _kind(unit)
+        unit.kind = _kind(unit)
+        if localizer and unit.kind in ("static", "dynamic"):  # a cine that is called so is not one
+            unit.kind = "localizer"
     return units
 
 

@@ -63,6 +63,11 @@ def test_several_orientations_in_one_series_are_a_localizer_split_by_normal() ->
     assert [len(stack.planes) for stack in stacks] == [2, 2, 2]
 
 
+def test_a_cine_that_is_called_a_localizer_is_not_one() -> None:
+    images = cine(axial(), SeriesDescription="trufi_localizer")
+    assert [stack.kind for stack in build_stacks(rows_of(*images))] == ["cine"]
+
+
 def test_a_stack_that_tilts_from_disc_to_disc_is_several_stacks_and_no_localizer() -> None:
     def tilted(degrees: float, z_mm: float) -> ImagePlane:
         turn = np.radians(degrees)
