@@ -1,0 +1,183 @@
+"""The truth of a cine series: DICOM SEG for everyone, tissue images for redrawing the contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.tag import Tag
+
+from phantoms.tissues import CARDIAC_SEGMENTS, Segment, Tissue
+
+_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+
+
+def segment_numbers(
+    tissue: NDArray[np.uint8], segments: Sequence[Segment] = CARDIAC_SEGMENTS
+) -> NDArray[np.uint8]:
+    """Tissue image -> segment numbers, 0 = background; same shape."""
+    table = np.zeros(len(Tissue), dtype=np.uint8)
+    for segment in segments:
+        for part in segment.tissues:
+            table[part] = segment.number
+    numbers: NDArray[np.uint8] = table[tissue]
+    return numbers
+
+
+def _description(segment: Segment) -> SegmentDescription:
+    return SegmentDescription(
+        segment_number=segment.number,
+        segment_label=segment.name,
+        segmented_property_category=_STRUCTURE,
+        segmented_property_type=Code(segment.code, "SCT", segment.meaning),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name="phantom truth",
+            family=Code("123109", "DCM", "Manual Processing"),
+            version="1",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class SegmentationIdentity:
+    """UIDs and number of a segmentation object, given so that the same exam gives the same bytes."""
+
+    series_uid: str
+    sop_uid: str
+    dimension_uid: str
+    series_number: int
+
+
+def segmentation_of(
+    sources: Sequence[Dataset], tissue: NDArray[np.uint8], identity: SegmentationIdentity
+) -> Dataset:
+    """A LABELMAP segmentation of a cine series, one frame an image, in the order of `sources`.
+
+    highdicom makes segmentations of one moment: it refuses two planes at one place. So it makes
+    the first moment, and the frames of the others are added to that, told apart by a second
+    dimension, Temporal Position Index (0020,9128) of the Frame Content (PS3.3 C.7.6.16.2.2).
+
+    Parameters
+    ----------
+    sources
+        The series' images, slice by slice and in each slice phase by phase.
+    tissue : array, shape (images, rows, columns)
+        Tissue of each pixel.
+    """
+    places = [tuple(source.ImagePositionPatient) for source in sources]
+    first = [i for i, place in enumerate(places) if place not in places[:i]]
+    numbers = segment_numbers(tissue)
+    made = Segmentation(
+        source_images=[sources[i] for i in first],
+        pixel_array=numbers[first],
+        segmentation_type=SegmentationTypeValues.LABELMAP,
+        segment_descriptions=[_description(segment) for segment in CARDIAC_SEGMENTS],
+        series_instance_uid=identity.series_uid,
+        series_number=identity.series_number,
+        sop_instance_uid=identity.sop_uid,
+        instance_number=1,
+        manufacturer="anatprep phantom",
+        manufacturer_model_name="truth",
+        software_versions="1",
+        device_serial_number="0",
+        omit_empty_frames=False,
+        content_label="TRUTH",
+    )
+    _all_moments(made, sources, numbers)
+    _made_repeatable(made, sources[0], identity.dimension_uid)
+    return made
+
+
+def _all_moments(made: Dataset, sources: Sequence[Dataset], numbers: NDArray[np.uint8]) -> None:
+    """Replace the frames of the first moment by those of all moments, in the order of `sources`."""
+    by_place = {
+        tuple(frame.PlanePositionSequence[0].ImagePositionPatient): frame
+        for frame in made.PerFrameFunctionalGroupsSequence
+    }
+    frames, references, moments = [], [], dict.fromkeys(by_place, 0)
+    for source in sources:
+        place = tuple(source.ImagePositionPatient)
+        moments[place] += 1
+        frames.append(_frame_at(by_place[place], source, moments[place]))
+        references.append(_reference(source))
+    made.PerFrameFunctionalGroupsSequence = frames
+    made.NumberOfFrames = len(frames)
+    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = references
+    if "SourceImageSequence" in made:
+        made.SourceImageSequence = references
+    if "DimensionOrganizationType" in made:
+        del made.DimensionOrganizationType
+    made.DimensionIndexSequence.append(_temporal_dimension(made.DimensionIndexSequence[0]))
+    pixels = np.ascontiguousarray(numbers).tobytes()
+    made.PixelData = pixels + b"\0" * (len(pixels) % 2)
+
+
+def _frame_at(pattern: Dataset, source: Dataset, moment: int) -> Dataset:
+    """A frame's functional groups, those of `pattern` at another moment (counted from 1)."""
+    frame, content = _without(pattern, "FrameContentSequence", "DerivationImageSequence"), Dataset()
+    content.DimensionIndexValues = [*_as_list(pattern.FrameContentSequence[0].DimensionIndexValues), moment]
+    content.TemporalPositionIndex = moment
+    frame.FrameContentSequence = [content]
+    derivation = _without(pattern.DerivationImageSequence[0], "SourceImageSequence")
+    image = _without(pattern.DerivationImageSequence[0].SourceImageSequence[0], "ReferencedSOPInstanceUID")
+    image.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    derivation.SourceImageSequence = [image]
+    frame.DerivationImageSequence = [derivation]
+    return frame
+
+
+def _without(dataset: Dataset, *names: str) -> Dataset:
+    """A copy lacking some elements: pydicom's own copies share elements, so setting one changes both."""
+    left_out = {Tag(name) for name in names}
+    copied = Dataset()
+    copied.update({tag: element for tag, element in dataset.items() if tag not in left_out})
+    return copied
+
+
+def _as_list(value: object) -> list[int]:
+    return [value] if isinstance(value, int) else list(value)  # type: ignore[call-overload]
+
+
+def _reference(source: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = source.SOPClassUID
+    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    return reference
+
+
+def _temporal_dimension(other: Dataset) -> Dataset:
+    dimension = Dataset()
+    dimension.DimensionOrganizationUID = other.DimensionOrganizationUID
+    dimension.DimensionIndexPointer = Tag("TemporalPositionIndex")
+    dimension.FunctionalGroupPointer = Tag("FrameContentSequence")
+    dimension.DimensionDescriptionLabel = "Temporal Position Index"
+    return dimension
+
+
+def _made_repeatable(made: Dataset, source: Dataset, dimension_uid: str) -> None:
+    """Replace the moment of writing and the drawn UIDs by fixed ones."""
+    for name in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
+        if name in made:
+            setattr(made, name, source.StudyDate)
+    for name in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
+        if name in made:
+            setattr(made, name, source.StudyTime)
+    for item in made.get("ContributingEquipmentSequence", []):
+        item.ContributionDateTime = source.StudyDate + source.StudyTime
+    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in made.get(sequence, []):
+            item.DimensionOrganizationUID = dimension_uid
+
+
+def save_tissue(path: Path, tissue: NDArray[np.uint8], sop_instance_uids: Sequence[str]) -> None:
+    """Tissue images of a series as NPZ: `tissue` (images, rows, columns), `sop_instance_uid` (images,)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, tissue=tissue, sop_instance_uid=np.array(sop_instance_uids))

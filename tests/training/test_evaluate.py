@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from dicomgeom.errors import HalfWritten, IntegrityError, NothingUsable, WrongUse
+from pretext_targets.reader import StoreReader
+from training.data import dequantised
+from training.evaluate import evaluate, volumes_of
+from training.loop import train
+from training.model import read_model
+from training.recipe import Recipe
+from training.sources import as_tensor
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture(scope="module")
+def segmenting_run(labelled_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from training.recipe import load_recipe
+
+    changes = {"steps": "25", "backbone.width": "6", "batch_size": "8", "optimiser.learning_rate": "1e-2"}
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(load_recipe("segment-sax", changes), {"": labelled_store}, run)
+    return run
+
+
+def test_the_table_equals_a_computation_by_hand(segmenting_run: Path, labelled_store: Path) -> None:
+    found = evaluate(segmenting_run, labelled_store)
+    table = found["tasks"]["segmentation"]
+    assert found == json.loads((segmenting_run / "evaluation.json").read_text())
+    reader = StoreReader(labelled_store)
+    model, _ = read_model(segmenting_run / "weights.safetensors")
+    model.eval()
+    by_hand = {}
+    for patient in (6, 7):  # test patients, six slices each
+        rows = np.arange(patient * 6, patient * 6 + 6)
+        raw = {name: as_tensor(reader.read(name, rows)) for name in ("image", "image_scale", "image_offset")}
+        image = dequantised(raw)
+        image = (image - image.mean((1, 2), keepdim=True)) / image.std((1, 2), keepdim=True, correction=0)
+        with torch.no_grad():
+            said = model.task("segmentation").predict(model.backbone, image[:, None])["segmentation"].numpy()
+        true = reader.read("segmentation", rows)
+        overlap = ((said == 1) & (true == 1)).sum()
+        by_hand[bytes(reader.column("patient_key")[rows[0]]).hex()] = (
+            2 * overlap / ((said == 1).sum() + (true == 1).sum())
+        )
+    assert {key: measures["dice LV"] for key, measures in table["patients"].items()} == pytest.approx(
+        by_hand, abs=1e-3
+    )
+    assert table["mean"]["dice LV"] == pytest.approx(np.mean(list(by_hand.values())), abs=1e-3)
+    assert table["sd"]["dice LV"] == pytest.approx(np.std(list(by_hand.values()), ddof=1), abs=1e-3)
+    assert table["images"] == 12
+
+
+def test_pretext_measures_are_told_for_each_partner(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    for name in ("pretrain-mtl", "pretrain-app"):
+        train(small(name), {"": pretext_store}, tmp_path / name)
+    found = evaluate(tmp_path / "pretrain-mtl", pretext_store)["tasks"]["mtl"]
+    assert {"heatmap squared error 2CH", "heatmap squared error 4CH", "location squared error"} <= set(
+        found["mean"]
+    )
+    assert found["all_slices"]["count"] == 12
+    boxes = evaluate(tmp_path / "pretrain-app", pretext_store, split="validation")["tasks"]["app"]
+    assert "box dice centre" in boxes["mean"]
+    assert all(count > 0 for count in boxes["counts"].values())
+
+
+def test_patients_that_the_run_or_its_parents_saw_are_refused(
+    small: MakeRecipe,
+    pretext_store: Path,
+    labelled_store: Path,
+    write_store: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    train(small(), {"": pretext_store}, tmp_path / "parent")
+    train(small("segment-sax"), {"": labelled_store}, tmp_path / "child", init=tmp_path / "parent")
+    assert evaluate(tmp_path / "child", labelled_store)["ancestors_known"]
+    # Test patients 0 and 1 of this store are training patients of the parent's.
+    overlapping = write_store(tmp_path / "s.zarr", segmentation=True, patients=(0, 0, 2))
+    with pytest.raises(WrongUse, match="was trained on 2 of the test patients") as caught:
+        evaluate(tmp_path / "child", overlapping)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(WrongUse, match="trained on 4 of the all patients"):
+        evaluate(tmp_path / "child", labelled_store, split="all")
+    assert evaluate(tmp_path / "child", labelled_store, split="train")["tasks"]
+
+
+def test_weights_without_a_history_say_so(
+    small: MakeRecipe, pretext_store: Path, labelled_store: Path, tmp_path: Path
+) -> None:
+    train(small(), {"": pretext_store}, tmp_path / "parent")
+    bare = tmp_path / "bare.safetensors"
+    bare.write_bytes((tmp_path / "parent" / "weights.safetensors").read_bytes())
+    summary = train(small("segment-sax"), {"": labelled_store}, tmp_path / "child", init=bare)
+    assert "do not say whom they were trained on" in summary.notes[0]
+    assert not evaluate(tmp_path / "child", labelled_store)["ancestors_known"]
+
+
+def test_a_volume_is_one_stack_at_one_phase_in_slice_order(pretext_store: Path, tmp_path: Path) -> None:
+    import shutil
+
+    store = tmp_path / "s.zarr"
+    shutil.copytree(pretext_store, store)
+    zarr.open_array(store / "phase_index", mode="r+")[:6] = [0, 0, 0, 1, 1, 1]
+    zarr.open_array(store / "slice_index", mode="r+")[:6] = [2, 1, 0, 0, 1, 2]
+    volumes = volumes_of(StoreReader(store), np.arange(8))
+    assert [rows.tolist() for _, rows in volumes] == [[2, 1, 0], [3, 4, 5], [6, 7]]
+    assert [int(patient, 16) for patient, _ in volumes] == [1, 1, 2]
+
+
+def test_what_cannot_be_evaluated_is_refused_in_one_line(
+    segmenting_run: Path,
+    pretext_store: Path,
+    labelled_store: Path,
+    write_store: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    none_to_test = write_store(tmp_path / "s.zarr", segmentation=True, patients=(2, 0, 0), first_patient=300)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text("{}")
+    for arguments, split, error, said in (
+        ((segmenting_run, pretext_store), "test", NothingUsable, "no image of the split 'test'"),
+        ((segmenting_run, none_to_test), "test", NothingUsable, "no image of the split 'test'"),
+        ((segmenting_run, labelled_store), "tests", WrongUse, "is no split; expected one of train"),
+        ((tmp_path / "unfinished", labelled_store), "test", HalfWritten, "not finished"),
+        ((tmp_path, labelled_store), "test", IntegrityError, "is no run"),
+        ((segmenting_run, tmp_path), "test", IntegrityError, "not an anatprep store"),
+    ):
+        with pytest.raises(error, match=said) as caught:
+            evaluate(*arguments, split=split)
+        assert "\n" not in str(caught.value)

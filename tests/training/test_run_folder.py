@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dicomgeom.errors import IntegrityError, WrongVersion
+from training.loop import train
+from training.model import read_model
+from training.recipe import Recipe
+from training.run_folder import read_run, verify_run
+
+
+@pytest.fixture
+def run(small: Callable[..., Recipe], pretext_store: Path, tmp_path: Path) -> Path:
+    train(small(), {"": pretext_store}, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_sound_run_has_no_problems(run: Path) -> None:
+    assert verify_run(run) == []
+
+
+def test_what_is_missing_or_damaged_is_listed(run: Path) -> None:
+    (run / "samples.npz").unlink()
+    (run / "weights.safetensors").write_bytes(b"cut")
+    (run / "seen_patients.json").write_text("[]")
+    log = (run / "log.jsonl").read_text()
+    (run / "log.jsonl").write_text(log + log)
+    said = "\n".join(verify_run(run))
+    for words in (
+        "samples.npz is missing",
+        "weights.safetensors is not a readable",
+        "seen_patients",
+        "steps twice",
+    ):
+        assert words in said
+
+
+def test_a_log_that_ends_early_is_a_problem(run: Path) -> None:
+    first, *_ = (run / "log.jsonl").read_text().splitlines()
+    (run / "log.jsonl").write_text(first + "\n")
+    assert any("ends at step 2, the run at step 6" in problem for problem in verify_run(run))
+
+
+def test_other_folders_are_no_runs(run: Path, tmp_path: Path) -> None:
+    assert "is no run" in verify_run(tmp_path)[0]
+    (run / "run.json").write_text("{")
+    with pytest.raises(IntegrityError, match="damaged"):
+        read_run(run)
+    (run / "run.json").write_text('{"format": "something"}')
+    with pytest.raises(IntegrityError, match="does not describe a run"):
+        read_run(run)
+    (run / "run.json").write_text('{"format": "anatprep-run", "version": 2}')
+    with pytest.raises(WrongVersion, match="version 2"):
+        read_run(run)
+
+
+def test_a_run_says_what_it_is_without_saying_where(run: Path) -> None:
+    told = json.loads((run / "run.json").read_text())
+    assert told["state"] == "done"
+    assert told["steps"] == 6
+    assert told["stores"]["main"]["protocol"] == "SAX-test"
+    assert told["recipe"]["name"] == "pretrain-mtl"
+
+
+def test_weights_can_be_used_without_the_run_or_the_store(run: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.safetensors"
+    (run / "weights.safetensors").rename(alone)
+    model, configuration = read_model(alone)
+    assert model.labels == ("mtl",)
+    assert configuration.trained == ("encoder", "decoder")
+    assert configuration.facts["mtl"].partners == ("2CH", "4CH")
+    assert configuration.recipe.backbone.width == 4

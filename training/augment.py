@@ -1,0 +1,192 @@
+"""Augmentation on the device, a batch at a time, that carries the label parameters along.
+
+An augmentation is a 3 x 3 matrix on pixel coordinates (column, row, 1), ``augmented = M @ store``: flip,
+isotropic zoom and rotation about the centre of the image, then a shift. The image is sampled once through
+the inverse of M; the labels' parameters follow exactly:
+
+- a line l = (a, b, c) becomes M^-T l, normalised again to a^2 + b^2 = 1, canonical sign a > 0, or a = 0 and
+  b > 0;
+- a box's centre c becomes M c; the side of the boxes and the width of the lines grow with the zoom, as both
+  are sizes in mm. Boxes stay axis-aligned squares, flips do not exchange their classes: labels follow the
+  anatomy;
+- a box of which less than half is visible afterwards counts as absent. A box that was absent in the store
+  stays so: what it marks was outside the image, and no shift brings it in;
+- the segmentation is sampled with nearest neighbours. Outside the store's grid it is background, as in the
+  store's own padding: the image is empty there too. Not-annotated pixels (255) stay not annotated.
+
+Every number drawn is a function of the example's key (see `training.draws`), so the same step of the same
+run always gives the same images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from training.draws import normal, uniform
+
+if TYPE_CHECKING:
+    from training.settings import AugmentSettings
+
+VISIBLE_FRACTION = 0.5
+"""A box of which a smaller part of the area lies inside the image counts as absent."""
+
+_ROTATION, _ZOOM, _SHIFT_X, _SHIFT_Y, _FLIP_X, _FLIP_Y, _GAIN, _OFFSET, _GAMMA, _NOISE_SD, _NOISE = range(11)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where each image of a batch goes.
+
+    Attributes
+    ----------
+    matrix
+        (b, 3, 3) float64: store pixel (column, row, 1) -> augmented pixel.
+    zoom
+        (b,) float64: lengths grow by this factor.
+    """
+
+    matrix: Tensor
+    zoom: Tensor
+
+
+def draw_motion(settings: AugmentSettings, draw: Tensor, rows: int, columns: int) -> Motion:
+    """Draw one rotation, zoom, shift and flip for each key.
+
+    Parameters
+    ----------
+    settings
+        Ranges; a range of 0 leaves that part out.
+    draw
+        (b,) int64 keys.
+    rows, columns
+        Size of the images; the middle of rotation and zoom is ((columns - 1) / 2, (rows - 1) / 2).
+    """
+
+    def between(low: float, high: float, what: int) -> Tensor:
+        return low + (high - low) * uniform(draw, what).double()
+
+    angle = torch.deg2rad(between(-settings.rotation_deg, settings.rotation_deg, _ROTATION))
+    # Equal chances for a zoom and its inverse: uniform in the logarithm.
+    zoom = torch.exp(between(math.log(settings.scale_min), math.log(settings.scale_max), _ZOOM))
+    shift_x = between(-settings.shift_fraction, settings.shift_fraction, _SHIFT_X) * columns
+    shift_y = between(-settings.shift_fraction, settings.shift_fraction, _SHIFT_Y) * rows
+    mirror_x = torch.where(uniform(draw, _FLIP_X) < settings.flip_left_right, -1.0, 1.0).double()
+    mirror_y = torch.where(uniform(draw, _FLIP_Y) < settings.flip_up_down, -1.0, 1.0).double()
+    return Motion(motion_matrix(angle, zoom, shift_x, shift_y, mirror_x, mirror_y, rows, columns), zoom)
+
+
+def motion_matrix(
+    angle: Tensor,
+    zoom: Tensor,
+    shift_x: Tensor,
+    shift_y: Tensor,
+    mirror_x: Tensor,
+    mirror_y: Tensor,
+    rows: int,
+    columns: int,
+) -> Tensor:
+    """(b, 3, 3) matrices that flip, zoom and rotate about the image's centre, then shift (radians, px)."""
+    centre_x, centre_y = (columns - 1) / 2.0, (rows - 1) / 2.0
+    xx, xy = zoom * torch.cos(angle) * mirror_x, -zoom * torch.sin(angle) * mirror_y
+    yx, yy = zoom * torch.sin(angle) * mirror_x, zoom * torch.cos(angle) * mirror_y
+    to_x = centre_x + shift_x - xx * centre_x - xy * centre_y
+    to_y = centre_y + shift_y - yx * centre_x - yy * centre_y
+    zero, one = torch.zeros_like(xx), torch.ones_like(xx)
+    return torch.stack([xx, xy, to_x, yx, yy, to_y, zero, zero, one], dim=-1).view(-1, 3, 3)
+
+
+def warp(image: Tensor, motion: Motion, *, mode: str = "bilinear") -> Tensor:
+    """Sample images (b, c, rows, columns) on their augmented grids; outside the store's grid they are 0.
+
+    `affine_grid` and `grid_sample` run on coordinates in which the outer edges of the image are -1 and 1
+    (``align_corners=False``): u = (2 x + 1) / columns - 1.
+    """
+    rows, columns = image.shape[-2:]
+    normalised_from_pixel = torch.tensor(
+        [[2.0 / columns, 0.0, 1.0 / columns - 1.0], [0.0, 2.0 / rows, 1.0 / rows - 1.0], [0.0, 0.0, 1.0]],
+        dtype=torch.float64,
+        device=image.device,
+    )
+    store_from_augmented = torch.linalg.inv(motion.matrix)
+    theta = normalised_from_pixel @ store_from_augmented @ torch.linalg.inv(normalised_from_pixel)
+    grid = affine_grid(theta[:, :2].to(image.dtype), list(image.shape), align_corners=False)
+    return grid_sample(image, grid, mode=mode, padding_mode="zeros", align_corners=False)
+
+
+def move_lines(line: Tensor, matrix: Tensor) -> Tensor:
+    """Lines (b, K, 3) after `matrix` (b, 3, 3): M^-T l, a^2 + b^2 = 1, canonical sign; NaN stays NaN."""
+    moved = line.double() @ torch.linalg.inv(matrix)
+    a, b = moved[..., 0], moved[..., 1]
+    sign = torch.where((a > 0) | ((a == 0) & (b > 0)), 1.0, -1.0)
+    canonical: Tensor = moved * (sign / torch.hypot(a, b))[..., None]
+    return canonical.to(line.dtype)
+
+
+def move_points(point: Tensor, matrix: Tensor) -> Tensor:
+    """Points (b, n, 2) as (column, row) after `matrix` (b, 3, 3)."""
+    moved = point.double() @ matrix[:, :2, :2].transpose(-1, -2) + matrix[:, None, :2, 2]
+    return moved.to(point.dtype)
+
+
+def visible_fraction(box_centre: Tensor, side_px: Tensor, rows: int, columns: int) -> Tensor:
+    """Share of the area of squares round centres (b, n, 2) that lies inside the image; 0 for NaN."""
+    half = side_px[:, None, None] / 2.0
+    last = torch.tensor([columns - 0.5, rows - 0.5], device=box_centre.device)
+    low = (box_centre - half).clamp(min=-0.5)
+    high = torch.minimum(box_centre + half, last)
+    inside = (high - low).clamp(min=0.0).prod(dim=-1) / side_px[:, None] ** 2
+    return torch.nan_to_num(inside, nan=0.0)
+
+
+def move_labels(labels: Mapping[str, Tensor], motion: Motion, rows: int, columns: int) -> dict[str, Tensor]:
+    """The labels of a batch after the motion; see the module's text for the rule of each."""
+    moved = dict(labels)
+    zoom = motion.zoom.float()
+    if "line" in labels:
+        moved["line"] = move_lines(labels["line"], motion.matrix)
+        moved["line_sigma_px"] = labels["line_sigma_px"] * zoom
+    if "box_centre" in labels:
+        side_px = labels["box_side_px"] * zoom
+        centre = move_points(labels["box_centre"], motion.matrix)
+        visible = visible_fraction(centre, side_px, rows, columns) >= VISIBLE_FRACTION
+        moved |= {
+            "box_centre": centre,
+            "box_side_px": side_px,
+            "box_present": labels["box_present"] & visible,
+        }
+    if "segmentation" in labels:
+        classes = labels["segmentation"][:, None].float()
+        moved["segmentation"] = warp(classes, motion, mode="nearest")[:, 0].round().long()
+    return moved
+
+
+def change_intensity(settings: AugmentSettings, image: Tensor, draw: Tensor) -> Tensor:
+    """Gain, offset, gamma and noise on normalised images (b, 1, rows, columns).
+
+    Offset and noise are in units of the normalised image (standard deviations, after z-score). Gamma acts
+    on the image scaled to 0-1 by its own range, and is scaled back.
+    """
+
+    def between(spread: float, what: int) -> Tensor:
+        return (spread * (2.0 * uniform(draw, what) - 1.0))[:, None, None, None]
+
+    if settings.gamma:
+        low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
+        span = (high - low).clamp(min=1e-6)
+        image = ((image - low) / span).pow(torch.exp(between(settings.gamma, _GAMMA))) * span + low
+    if settings.intensity_scale:
+        image = image * (1.0 + between(settings.intensity_scale, _GAIN))
+    if settings.intensity_shift:
+        image = image + between(settings.intensity_shift, _OFFSET)
+    if settings.noise_sd:
+        pixels = torch.arange(image[0].numel(), device=image.device).view(image.shape[1:])
+        spread = settings.noise_sd * uniform(draw, _NOISE_SD)[:, None, None, None]
+        image = image + spread * normal(draw[:, None, None, None], _NOISE, pixels[None])
+    return image

@@ -1,0 +1,133 @@
+"""All that a run needs to go on, in one safetensors file, replaced in one step that cannot be half done.
+
+The file holds the weights, the state of the optimiser, torch's random state and the step. The order of
+examples and the augmentation need no state: they are functions of the step. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dicomgeom.errors import IntegrityError, WrongVersion
+
+CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "anatprep-checkpoint", 1
+MODEL, OPTIMISER, RANDOM = "model/", "optimiser/", "random/"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands, and what it has to keep beside its tensors."""
+
+    step: int
+    seconds: float
+    images: int
+    losses: dict[str, float]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that at every moment the old or the new content is there, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file with `write_atomically`."""
+    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_checkpoint(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, position: Position
+) -> None:
+    """Replace the checkpoint of a run."""
+    tensors = {MODEL + name: values for name, values in model.state_dict().items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        for name, values in state.items():
+            if values is not None:
+                tensors[f"{OPTIMISER}{number}/{name}"] = torch.as_tensor(values)
+    tensors[RANDOM + "cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors[RANDOM + "cuda"] = torch.cuda.get_rng_state()
+    metadata = {
+        "format": CHECKPOINT_FORMAT,
+        "version": str(CHECKPOINT_VERSION),
+        "position": json.dumps(position.__dict__),
+    }
+    write_atomically(
+        path, save({name: values.detach().cpu().contiguous() for name, values in tensors.items()}, metadata)
+    )
+
+
+def read_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Position:
+    """Load model, optimiser and random state in place; where the run stands.
+
+    Raises
+    ------
+    IntegrityError
+        Damaged, or of another network.
+    WrongVersion
+        Written in another version of the format.
+    """
+    tensors, metadata = _opened(path)
+    if metadata.get("version") != str(CHECKPOINT_VERSION):
+        raise WrongVersion(
+            f"{path} has version {metadata.get('version')} of its format, "
+            f"not {CHECKPOINT_VERSION}; start a new run"
+        )
+    try:
+        model.load_state_dict(_below(tensors, MODEL))
+    except RuntimeError as error:
+        raise IntegrityError(
+            f"{path} belongs to another network; start a new run in another folder"
+        ) from error
+    saved: dict[int, dict[str, Tensor]] = {}
+    for key, values in _below(tensors, OPTIMISER).items():
+        number, name = key.split("/")
+        saved.setdefault(int(number), {})[name] = values
+    optimiser.load_state_dict({"state": saved, "param_groups": optimiser.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors[RANDOM + "cpu"])
+    if torch.cuda.is_available() and RANDOM + "cuda" in tensors:
+        torch.cuda.set_rng_state(tensors[RANDOM + "cuda"])
+    return Position(**json.loads(metadata["position"]))
+
+
+def position_of(path: Path) -> Position:
+    """Where the run of a checkpoint stands, without loading its tensors."""
+    return Position(**json.loads(_opened(path, tensors=False)[1]["position"]))
+
+
+def _opened(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            names = opened.keys() if tensors else []
+            held = {name: opened.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(f"{path} is damaged ({error}); start a new run in another folder") from error
+    if metadata.get("format") != CHECKPOINT_FORMAT:
+        raise IntegrityError(f"{path} is not a checkpoint of anatprep; start a new run in another folder")
+    return held, metadata
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: values for name, values in tensors.items() if name.startswith(prefix)}

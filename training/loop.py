@@ -1,0 +1,189 @@
+"""The one training loop, for every recipe: streams take turns until the recipe's steps are done.
+
+A step is a function of the weights, the optimiser's state, torch's random state and the step number; a
+checkpoint holds these. A run that was killed goes on from its last checkpoint, and on a CPU ends with the
+same bits as one that never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dicomgeom.progress import Progress, silent
+from training.checkpoint import Position
+from training.data import facts_of
+from training.model import Configuration, Model, make_model, write_weights
+from training.recipe import Recipe
+from training.run_folder import (
+    DONE,
+    NEW,
+    RUNNING,
+    identity_of,
+    read_run,
+    state_of,
+    verify_run,
+    write_run,
+    write_seen_patients,
+)
+from training.steps import Training
+from training.streams import open_stores, open_streams
+from training.team import chosen_device, this_team
+from training.transfer import WEIGHTS_FILE, InitialWeights, load_into, read_initial_weights
+from training.validation import write_samples
+
+__all__ = ["RunSummary", "train", "verify_run"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a finished run tells.
+
+    Attributes
+    ----------
+    losses
+        The last logged mean of each part of the loss, as "task/part".
+    notes
+        What was left out and why, in words.
+    already_done
+        True when the run was finished before, and nothing was done now.
+    transfer
+        Which initial weights were taken over; None without any.
+    """
+
+    run: Path
+    steps: int
+    seconds: float
+    images_per_second: float
+    losses: dict[str, float]
+    notes: tuple[str, ...] = ()
+    already_done: bool = False
+    transfer: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {**self.__dict__, "run": str(self.run), "notes": list(self.notes)}
+
+
+def train(
+    recipe: Recipe,
+    stores: Mapping[str, Path],
+    run: Path,
+    *,
+    init: Path | None = None,
+    device: str = "auto",
+    memory_bytes: int | None = None,
+    progress: Progress = silent,
+) -> RunSummary:
+    """Train as a recipe says; goes on by itself where an interrupted run of the same stopped.
+
+    Parameters
+    ----------
+    recipe
+        What to learn.
+    stores
+        Paths of the stores by the names the recipe gives them; "" for the only one.
+    run
+        Folder of the run.
+    init
+        A finished run or a file of weights to begin with.
+    device
+        "auto", "cpu", "cuda" or "cuda:N".
+    memory_bytes
+        The most that images may take in memory; None: a share of what is free. Larger stores are streamed.
+
+    Raises
+    ------
+    AnatprepError
+        Everything that is wrong with what was given, before anything is written; and a loss that is not
+        finite.
+    """
+    run = Path(run)
+    team = this_team(device)
+    progress = progress if team.first else silent
+    chosen = chosen_device(device, team)
+    readers = open_stores(recipe, stores)
+    initial = read_initial_weights(Path(init)) if init is not None else None
+    identity = identity_of(recipe, readers, initial)
+    state = team.from_first(lambda: state_of(run, identity))
+    if state == DONE:
+        return _told_before(run)
+    model = make_model(recipe, [facts_of(readers[stream.store].attributes) for stream in recipe.streams])
+    streams, notes = open_streams(
+        recipe, readers, model, chosen, memory_bytes=memory_bytes, progress=progress
+    )
+    transfer = _begin_with(model, initial, recipe, notes)
+    if team.first and state == NEW:
+        write_run(run, identity, RUNNING, notes=notes, transfer=transfer)
+        write_seen_patients(run, sorted({key for stream in streams for key in stream.patients}), initial)
+    training = Training(recipe, run, model, streams, chosen, team, progress)
+    position = training.learn()
+    if team.first:
+        _finish(training, position, identity, notes, transfer)
+    rate = position.images / position.seconds if position.seconds else 0.0
+    return RunSummary(
+        run, position.step, position.seconds, rate, position.losses, tuple(notes), False, transfer
+    )
+
+
+def _begin_with(
+    model: Model, initial: InitialWeights | None, recipe: Recipe, notes: list[str]
+) -> dict[str, Any] | None:
+    """Load initial weights and freeze what the recipe freezes."""
+    transfer = None
+    if initial is not None:
+        transfer = load_into(model.backbone, initial, recipe.init.least_coverage).as_json()
+        if initial.patients is None:
+            notes.append(
+                "the initial weights do not say whom they were trained on: keep test patients apart yourself"
+            )
+    if recipe.frozen == "encoder":
+        model.backbone.freeze_encoder()
+        if initial is None:
+            notes.append("the encoder is frozen but was not pretrained: give initial weights with --init")
+    return transfer
+
+
+def _told_before(run: Path) -> RunSummary:
+    found = read_run(run)
+    return RunSummary(
+        run,
+        found["steps"],
+        found["seconds"],
+        found["images_per_second"],
+        found["losses"],
+        (*found["notes"], "this run was finished before; nothing was done"),
+        True,
+        found["transfer"],
+    )
+
+
+def _finish(
+    training: Training, position: Position, identity: Mapping[str, Any], notes: list[str], transfer: Any
+) -> None:
+    """Write what others use: weights, pictures, and the word that the run is done, last."""
+    recipe, run, model, streams = training.recipe, training.run, training.model, training.streams
+    configuration = Configuration(
+        recipe,
+        {stream.label: stream.facts for stream in streams},
+        {stream.label: list(stream.switched_off) for stream in streams},
+        tuple(model.trained_parts()),
+        recipe.steps,
+    )
+    write_weights(run / WEIGHTS_FILE, model, configuration)
+    turns = dict(zip(recipe.labels(), (stream.turns for stream in recipe.streams), strict=True))
+    write_samples(run, model, max(streams, key=lambda stream: turns[stream.label]), recipe)
+    write_run(
+        run,
+        identity,
+        DONE,
+        notes=notes,
+        transfer=transfer,
+        steps=position.step,
+        seconds=position.seconds,
+        images_per_second=position.images / position.seconds if position.seconds else 0.0,
+        losses=position.losses,
+        device=training.device.type,
+    )

@@ -1,0 +1,221 @@
+"""A recipe: everything that decides what a run learns, as one TOML file read into a checked, frozen model.
+
+``training/recipes/*.toml`` hold the published settings, each named for its paper. Any value can be replaced
+with ``key=value`` pairs, dotted for what lies deeper: ``steps``, ``backbone.width``, ``streams.0.turns``.
+Keys that the model does not know are refused by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from dicomgeom.errors import WrongUse
+from training.settings import (
+    AugmentSettings,
+    BackboneSettings,
+    InitSettings,
+    OptimiserSettings,
+    ScheduleSettings,
+    Settings,
+    Stream,
+    TaskOptions,
+)
+
+RECIPE_FOLDER = "recipes"
+
+
+class Recipe(Settings):
+    """A whole recipe; see the shipped ones for what each value means in its paper."""
+
+    name: str
+    paper: str = ""
+    streams: tuple[Stream, ...] = Field(min_length=1)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=20, ge=1)
+    seed: int = 0
+    view: str = ""
+    normalise: Literal["image-z-score", "stack-z-score", "image-0-1", "stack-0-1", "none"] = "image-z-score"
+    frozen: Literal["", "encoder"] = ""
+    subjects: int = Field(default=0, ge=0)
+    backbone: BackboneSettings = BackboneSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    augment: AugmentSettings = AugmentSettings()
+    tasks: TaskOptions = TaskOptions()
+    init: InitSettings = InitSettings()
+    amp: bool = True
+    log_every: int = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=500, ge=1)
+    validate_every: int = Field(default=500, ge=1)
+    validation_images: int = Field(default=512, ge=1)
+
+    @model_validator(mode="after")
+    def _streams_differ(self) -> Recipe:
+        pairs = [(stream.store, stream.task) for stream in self.streams]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError("two streams have the same store and task; give one of them more turns instead")
+        return self
+
+    def labels(self) -> tuple[str, ...]:
+        """One word for each stream: its task, with its store where the task alone is not enough."""
+        tasks = [stream.task for stream in self.streams]
+        return tuple(
+            stream.task if tasks.count(stream.task) == 1 else f"{stream.task}@{stream.store}"
+            for stream in self.streams
+        )
+
+    def turn_of(self, step: int) -> tuple[int, int]:
+        """Which stream optimiser step `step` (from 0) belongs to, and its turns before."""
+        cycle, place = divmod(step, sum(stream.turns for stream in self.streams))
+        for number, stream in enumerate(self.streams):
+            if place < stream.turns:
+                return number, cycle * stream.turns + place
+            place -= stream.turns
+        raise AssertionError("a place in a cycle belongs to one of its streams")
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain dictionaries, lists, numbers and words."""
+        return self.model_dump(mode="json")
+
+    def sha256(self) -> str:
+        """Hash of all settings: two runs with the same hash learn the same from the same stores."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the program, in alphabetical order."""
+    folder = resources.files("training") / RECIPE_FOLDER
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe: the shipped one of that name, or a TOML file.
+
+    Parameters
+    ----------
+    name_or_path
+        "pretrain-mtl", or the path of a file (anything that ends in ``.toml`` or exists).
+    overrides
+        Dotted keys and the text of their values: ``{"backbone.width": "16", "frozen": "encoder"}``. A
+        stream one past the last is added: ``{"streams.1.store": "pretext", "streams.1.task": "app"}``.
+
+    Raises
+    ------
+    WrongUse
+        No such recipe, broken TOML, an unknown key, or a value that makes no sense.
+    """
+    text, origin = _recipe_text(name_or_path)
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise WrongUse(f"recipe {origin} is not valid TOML: {error}") from error
+    for key, value in (overrides or {}).items():
+        _override(settings, key, _parsed(value))
+    return checked_recipe(settings, origin)
+
+
+def checked_recipe(settings: Mapping[str, Any], origin: str) -> Recipe:
+    """Settings as read from TOML or JSON -> a recipe; `origin` names them in messages. Raises `WrongUse`."""
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise WrongUse(
+            f"recipe {origin}: " + "; ".join(_explained(problem) for problem in error.errors())
+        ) from error
+
+
+def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), path.name
+        except OSError as error:
+            raise WrongUse(f"recipe {path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise WrongUse(f"recipe {path} is not a text file in UTF-8") from error
+    name = str(name_or_path)
+    if name not in shipped_recipes():
+        raise WrongUse(
+            f"there is no recipe called {name!r}{_suggestion(name, shipped_recipes())}; shipped are: "
+            f"{', '.join(shipped_recipes())}; or give the path of a .toml file"
+        )
+    return (resources.files("training") / RECIPE_FOLDER / f"{name}.toml").read_text(encoding="utf-8"), name
+
+
+def _parsed(value: str) -> Any:
+    """The text of a value as TOML reads it; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _override(settings: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key, making tables on the way; numbers step into lists."""
+    *way, last = key.split(".")
+    place: Any = settings
+    for step in way:
+        place = _entered(place, step, key)
+    if isinstance(place, list):
+        raise WrongUse(
+            f"--set {key}: {last!r} is the number of a list's entry; name the value inside it to set"
+        )
+    if not isinstance(place, dict):
+        raise WrongUse(f"--set {key}: there is nothing below {'.'.join(way)!r}")
+    place[last] = value
+
+
+def _entered(place: Any, step: str, key: str) -> Any:
+    if isinstance(place, dict):
+        return place.setdefault(step, {})
+    if isinstance(place, list):
+        if not step.isdigit() or int(step) > len(place):
+            raise WrongUse(f"--set {key}: {step!r} is no entry of a list of {len(place)}; they count from 0")
+        if int(step) == len(place):
+            place.append({})
+        return place[int(step)]
+    raise WrongUse(f"--set {key}: there is nothing below {step!r}")
+
+
+def _explained(problem: Any) -> str:
+    """One problem of the validation in one clause."""
+    way = [str(step) for step in problem["loc"]]
+    key = ".".join(way)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{_suggestion(way[-1], _known_keys(way[:-1]))}"
+    if problem["type"] == "missing":
+        return f"{key!r} is missing"
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key} = {problem['input']!r}: {said}" if key and problem["type"] != "value_error" else said
+
+
+def _known_keys(way: list[str]) -> tuple[str, ...]:
+    """The keys that the model has at a place."""
+    model: type[BaseModel] = Recipe
+    for step in way:
+        if step.isdigit():
+            continue
+        annotation = model.model_fields[step].annotation
+        inner = next((kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)), None)
+        if inner is None:
+            return ()
+        model = inner
+    return tuple(model.model_fields)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _suggestion(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""

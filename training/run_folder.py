@@ -1,0 +1,168 @@
+"""The folder of a run: what it is, whether a command fits it, whether it is whole.
+
+``run.json`` says the recipe, the stores by protocol and plan (no paths), the initial weights by their hash,
+and the state. ``seen_patients.json`` holds the salted-hash keys of the patients trained on, those of the
+initial weights' ancestors included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dicomgeom.errors import IntegrityError, WrongUse, WrongVersion
+from pretext_targets.reader import StoreReader
+from training.checkpoint import position_of, write_json
+from training.log import LOG_FILE, read_log
+from training.model import read_model
+from training.recipe import Recipe
+from training.transfer import RUN_FILE, SEEN_FILE, WEIGHTS_FILE, InitialWeights
+from training.validation import SAMPLES_FILE
+
+RUN_FORMAT, RUN_VERSION = "anatprep-run", 1
+CHECKPOINT_FILE = "checkpoint.safetensors"
+NEW, RUNNING, DONE = "new", "running", "done"
+
+
+def identity_of(
+    recipe: Recipe, readers: Mapping[str, StoreReader], initial: InitialWeights | None
+) -> dict[str, Any]:
+    """Everything that makes two runs the same run."""
+    stores = {
+        name: {
+            "protocol": reader.attributes.protocol.get("name", ""),
+            "plan_sha256": reader.attributes.plan_sha256,
+            "examples": reader.attributes.examples,
+        }
+        for name, reader in readers.items()
+    }
+    return {
+        "recipe": recipe.as_json(),
+        "recipe_sha256": recipe.sha256(),
+        "stores": stores,
+        "init_sha256": initial.sha256 if initial else "",
+    }
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """What a run says about itself.
+
+    Raises
+    ------
+    IntegrityError, WrongVersion
+        The folder is no run, is damaged, or is of another version.
+    """
+    path = run / RUN_FILE
+    if not path.is_file():
+        raise IntegrityError(f"{run} is no run: it has no {RUN_FILE}; make one with anatprep train")
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise IntegrityError(f"{path} is damaged: it is not JSON; train again in another folder") from error
+    if not isinstance(read, dict) or read.get("format") != RUN_FORMAT:
+        raise IntegrityError(f"{path} does not describe a run of anatprep; give the folder of a run")
+    if read.get("version") != RUN_VERSION:
+        raise WrongVersion(
+            f"{path} has version {read.get('version')} of its format, not {RUN_VERSION}; train again"
+        )
+    return read
+
+
+def state_of(run: Path, identity: Mapping[str, Any]) -> str:
+    """Whether a folder is new, a run of this identity to go on with, or such a run that is done.
+
+    Raises
+    ------
+    WrongUse
+        The folder holds another run, or other files.
+    """
+    if not run.exists() or not any(run.iterdir()):
+        return NEW
+    if not (run / RUN_FILE).is_file():
+        raise WrongUse(f"{run} holds files but no run; choose an empty or a new folder")
+    found = read_run(run)
+    differing = [
+        _told(found, identity, key) for key in ("stores", "init_sha256") if found.get(key) != identity[key]
+    ]
+    if found.get("recipe_sha256") != identity["recipe_sha256"]:
+        differing.insert(0, "recipe: " + ", ".join(_differences(found.get("recipe", {}), identity["recipe"])))
+    if differing:
+        raise WrongUse(f"{run} holds a run of something else ({'; '.join(differing)}); choose another folder")
+    return str(found["state"])
+
+
+def _told(found: Mapping[str, Any], identity: Mapping[str, Any], key: str) -> str:
+    if key == "init_sha256":
+        return "other initial weights"
+    names = {name: store.get("protocol", "?") for name, store in found.get("stores", {}).items()}
+    told = ", ".join(f"{name} ({protocol})" for name, protocol in names.items())
+    return f"other stores: it was begun on {told}"
+
+
+def _differences(found: Any, wanted: Any, key: str = "") -> list[str]:
+    """Dotted keys at which two recipes differ, with both values."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted(found.keys() | wanted.keys())
+        return [
+            line for k in keys for line in _differences(found.get(k), wanted.get(k), f"{key}.{k}".lstrip("."))
+        ]
+    return [] if found == wanted else [f"{key} {found!r} there, {wanted!r} asked for"]
+
+
+def write_run(run: Path, identity: Mapping[str, Any], state: str, **more: Any) -> None:
+    """Write ``run.json``."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(
+        run / RUN_FILE, {"format": RUN_FORMAT, "version": RUN_VERSION, "state": state, **identity, **more}
+    )
+
+
+def write_seen_patients(run: Path, own: Sequence[str], initial: InitialWeights | None) -> None:
+    """Write the keys of the patients trained on, by this run and by those its weights come from."""
+    inherited = initial.patients if initial and initial.patients is not None else ()
+    known = initial is None or initial.patients is not None
+    write_json(run / SEEN_FILE, {"trained": sorted({*own, *inherited}), "ancestors_known": known})
+
+
+def seen_patients(run: Path) -> tuple[set[str], bool]:
+    """Keys of the patients trained on, and whether those of all ancestors are known."""
+    path = run / SEEN_FILE
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return set(read["trained"]), bool(read["ancestors_known"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{path} is missing or damaged, so nobody knows whom the run was trained on"
+        ) from error
+
+
+def verify_run(run: Path) -> list[str]:
+    """What is wrong with a run's folder; empty when it is sound."""
+    try:
+        found = read_run(run)
+    except IntegrityError as error:
+        return [str(error)]
+    problems: list[str] = []
+    done = found["state"] == DONE
+    expected = [SEEN_FILE, LOG_FILE] + ([WEIGHTS_FILE, CHECKPOINT_FILE, SAMPLES_FILE] if done else [])
+    problems += [f"{run / name} is missing" for name in expected if not (run / name).is_file()]
+    for name, read in (
+        (WEIGHTS_FILE, read_model),
+        (CHECKPOINT_FILE, position_of),
+        (SEEN_FILE, lambda _: seen_patients(run)),
+    ):
+        if (run / name).is_file():
+            try:
+                read(run / name)
+            except IntegrityError as error:
+                problems.append(str(error))
+    steps = [line["step"] for line in read_log(run) if "loss" in line]
+    if steps != sorted(set(steps)):
+        problems.append(f"{run / LOG_FILE} has steps twice or out of order")
+    if done and steps and steps[-1] != found["recipe"]["steps"]:
+        problems.append(
+            f"{run / LOG_FILE} ends at step {steps[-1]}, the run at step {found['recipe']['steps']}"
+        )
+    return problems

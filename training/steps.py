@@ -1,0 +1,186 @@
+"""The steps of a run: forward, backward, the optimiser, the log, the checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dicomgeom.errors import AnatprepError
+from dicomgeom.progress import Progress
+from training.checkpoint import Position, read_checkpoint, write_checkpoint
+from training.log import RunLog
+from training.model import Model
+from training.recipe import Recipe
+from training.run_folder import CHECKPOINT_FILE
+from training.schedule import learning_rate
+from training.settings import OptimiserSettings
+from training.streams import LearningStream
+from training.team import Team
+from training.validation import validate
+
+
+def make_optimiser(settings: OptimiserSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser a recipe names."""
+    if settings.kind == "adam":
+        return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
+
+
+@dataclass
+class Interval:
+    """What happened since the last line of the log, kept on the device so that no step waits for it."""
+
+    totals: list[Tensor] = field(default_factory=list)
+    parts: dict[str, list[Tensor]] = field(default_factory=dict)
+    images: int = 0
+    started_s: float = field(default_factory=time.perf_counter)
+
+
+class Training:
+    """The state of a run in memory, and its steps."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Path,
+        model: Model,
+        streams: list[LearningStream],
+        device: torch.device,
+        team: Team,
+        progress: Progress,
+    ) -> None:
+        self.recipe, self.run, self.streams = recipe, run, streams
+        self.device, self.team, self.progress = device, team, progress
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if team.size > 1 and device.type == "cuda":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        self.learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimiser = make_optimiser(recipe.optimiser, self.learned)
+        self.interval = Interval()
+
+    def learn(self) -> Position:
+        """All steps that are left."""
+        recipe, checkpoint = self.recipe, self.run / CHECKPOINT_FILE
+        position = Position(0, 0.0, 0, {})
+        if self.team.from_first(checkpoint.is_file):
+            position = read_checkpoint(checkpoint, self.model, self.optimiser)
+        log = RunLog(self.run, position.step) if self.team.first else None
+        self.model.train()
+        self.interval = Interval()
+        try:
+            for step in range(position.step, recipe.steps):
+                self.one_step(step)
+                done, last = step + 1, step + 1 == recipe.steps
+                keep = done % recipe.checkpoint_every == 0 or last
+                if done % recipe.log_every == 0 or keep:
+                    position = self._logged(done, position, log)
+                if (done % recipe.validate_every == 0 or last) and log:
+                    self._validated(done, log)
+                if keep and self.team.first:
+                    write_checkpoint(checkpoint, self.model, self.optimiser, position)
+                self.progress("training", done=done, total=recipe.steps)
+        finally:
+            if log:
+                log.close()
+        return position
+
+    def one_step(self, step: int) -> None:
+        """One batch of the stream whose turn it is, forward, backward, and a step of the optimiser."""
+        recipe = self.recipe
+        number, turn = recipe.turn_of(step)
+        stream = self.streams[number]
+        self._set_learning_rate(step)
+        batch = stream.batch(turn, recipe, self.team)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=recipe.amp and self.device.type == "cuda"
+        ):
+            parts = stream.task.loss(self.model.backbone, [batch])
+        totals = self.team.totals(parts)
+        weights = stream.task.weights
+        losses = [
+            weights.get(name, 1.0) * part.sum / totals[name].count.clamp(min=1.0)
+            for name, part in parts.items()
+        ]
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        self.team.add_gradients(self.learned)
+        self._penalise_and_clip()
+        self.optimiser.step()
+        stream.task.after_step(self.model.backbone, step)
+        self._count(stream, totals, batch.image.shape[0] * self.team.size)
+
+    def _set_learning_rate(self, step: int) -> None:
+        rate = learning_rate(
+            self.recipe.schedule, self.recipe.optimiser.learning_rate, step, self.recipe.steps
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def _penalise_and_clip(self) -> None:
+        """Add the gradient of the L1 penalty, which is its weight times the sign; then limit the norm."""
+        settings = self.recipe.optimiser
+        if settings.l1:
+            for parameter in self.learned:
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.learned, settings.clip_norm)
+
+    def _count(self, stream: LearningStream, totals: Mapping[str, Any], images: int) -> None:
+        interval, weights = self.interval, stream.task.weights
+        interval.images += images
+        interval.totals.append(
+            torch.stack([weights.get(name, 1.0) * part.mean() for name, part in totals.items()]).sum()
+        )
+        for name, part in totals.items():
+            held = interval.parts.setdefault(f"{stream.label}/{name}", [part.sum * 0.0, part.count * 0.0])
+            held[0] += part.sum
+            held[1] += part.count
+
+    def _logged(self, done: int, before: Position, log: RunLog | None) -> Position:
+        """Close the interval: check that every loss was finite, write a line, and tell the new position."""
+        interval = self.interval
+        totals = torch.stack(interval.totals).tolist()
+        for place, total in enumerate(totals):
+            if not math.isfinite(total):
+                raise AnatprepError(self._not_finite(done - len(totals) + place + 1, total))
+        seconds = time.perf_counter() - interval.started_s
+        parts = {name: float(top / below.clamp(min=1.0)) for name, (top, below) in interval.parts.items()}
+        if log:
+            line = {"step": done, "loss": sum(totals) / len(totals), "parts": parts}
+            rate = self.optimiser.param_groups[0]["lr"]
+            log.write({**line, "learning_rate": rate, "images_per_s": interval.images / seconds})
+        self.interval = Interval()
+        losses = {**before.losses, **parts}
+        return Position(done, before.seconds + seconds, before.images + interval.images, losses)
+
+    def _not_finite(self, step: int, total: float) -> str:
+        kept = (
+            "its last checkpoint is kept"
+            if (self.run / CHECKPOINT_FILE).is_file()
+            else "no checkpoint was made yet"
+        )
+        return (
+            f"the loss became {total} at step {step}; {kept}; try a smaller optimiser.learning_rate "
+            f"(it was {self.recipe.optimiser.learning_rate:g}) or optimiser.clip_norm, in a new folder"
+        )
+
+    def _validated(self, done: int, log: RunLog) -> None:
+        means = validate(self.model, self.streams, self.recipe)
+        if means:
+            log.write({"step": done, "validation": means})
+        # The time validation takes is not training's.
+        self.interval.started_s = time.perf_counter()

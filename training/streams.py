@@ -1,0 +1,208 @@
+"""The streams of a run, ready to give batches: each a store, a task, and the rows it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dicomgeom.errors import NothingUsable, WrongUse
+from dicomgeom.progress import Progress, silent
+from pretext_targets.reader import StoreReader
+from pretext_targets.store import SPLITS
+from training.data import (
+    Order,
+    chosen_patients,
+    facts_of,
+    label_columns,
+    patients_of,
+    prepare,
+    raw_names,
+    sound_rows,
+)
+from training.model import Model
+from training.recipe import Recipe
+from training.sources import Rows, Source, open_source
+from training.tasks.task import Batch, StoreFacts, Task
+from training.team import Team
+
+DOWNSTREAM = ("segmentation",)
+"""Tasks that learn from annotations: `subjects` limits these where a recipe has any."""
+
+
+@dataclass
+class LearningStream:
+    """One stream with its data.
+
+    Attributes
+    ----------
+    source, order
+        Where its rows come from, and in which order they are trained on.
+    validation
+        Rows to validate on; may be empty.
+    patients
+        Keys of the patients trained on.
+    switched_off
+        Heads without any label.
+    """
+
+    label: str
+    task: Task
+    facts: StoreFacts
+    source: Source
+    order: Order
+    validation: Rows
+    patients: frozenset[str]
+    switched_off: tuple[str, ...]
+
+    def batch(self, turn: int, recipe: Recipe, team: Team) -> Batch:
+        """One member's share of the stream's batch number `turn`, augmented; announces the next one."""
+        rows, keys = team.share(*self.order.batch(turn, recipe.batch_size))
+        raw = self.source.fetch(rows)
+        self.source.announce(team.share(*self.order.batch(turn + 1, recipe.batch_size))[0])
+        return prepare(raw, rows, keys, self.facts, recipe.normalise, recipe.augment)
+
+
+def open_stores(recipe: Recipe, stores: Mapping[str, Path]) -> dict[str, StoreReader]:
+    """Readers of the stores a recipe names, by that name; a single unnamed store stands for the only name.
+
+    Raises
+    ------
+    WrongUse
+        Names that do not fit, or a store of another view than the recipe is for.
+    IntegrityError
+        A path that is no finished store.
+    """
+    wanted = sorted({stream.store for stream in recipe.streams})
+    given = {name or "main": path for name, path in stores.items()}
+    if len(wanted) == 1 and set(given) == {"main"}:
+        given = {wanted[0]: given["main"]}
+    if set(wanted) != set(given):
+        raise WrongUse(
+            f"recipe {recipe.name} reads the stores {', '.join(wanted)}; "
+            f"given were {', '.join(sorted(given)) or 'none'}; name each as --store NAME=PATH"
+        )
+    readers = {name: StoreReader(Path(given[name])) for name in wanted}
+    for reader in readers.values():
+        carrier = facts_of(reader.attributes).view
+        if recipe.view and carrier != recipe.view:
+            raise WrongUse(
+                f"recipe {recipe.name} is for {recipe.view} images, the store holds {carrier} images "
+                f"(protocol {reader.attributes.protocol.get('name', '?')}); give another store or recipe"
+            )
+    return readers
+
+
+def open_streams(
+    recipe: Recipe,
+    readers: Mapping[str, StoreReader],
+    model: Model,
+    device: torch.device,
+    *,
+    memory_bytes: int | None = None,
+    progress: Progress = silent,
+) -> tuple[list[LearningStream], list[str]]:
+    """All streams of a recipe, and notes for people on what is left out.
+
+    Raises
+    ------
+    NothingUsable
+        A stream for which no training row holds a label.
+    """
+    chosen = [
+        _choose(recipe, number, readers[stream.store], model.task(label), progress)
+        for number, (stream, label) in enumerate(zip(recipe.streams, recipe.labels(), strict=True))
+    ]
+    sources = {
+        name: _source_of(recipe, name, reader, model, chosen, device, memory_bytes, progress)
+        for name, reader in readers.items()
+    }
+    streams, notes = [], []
+    for number, (stream, label, rows) in enumerate(zip(recipe.streams, recipe.labels(), chosen, strict=True)):
+        reader, task = readers[stream.store], model.task(label)
+        task.switch_off(rows.switched_off)
+        notes += [
+            f"{label}: no training image has a label for the {head}: switched off"
+            for head in rows.switched_off
+        ]
+        if not len(rows.validation):
+            notes.append(f"{label}: no validation patients with labels: the run goes on without validation")
+        order = Order(rows.training, recipe.seed, number)
+        patients = frozenset(patients_of(reader, rows.training))
+        facts, source = facts_of(reader.attributes), sources[stream.store]
+        streams.append(
+            LearningStream(label, task, facts, source, order, rows.validation, patients, rows.switched_off)
+        )
+    return streams, notes
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    training: Rows
+    validation: Rows
+    switched_off: tuple[str, ...]
+
+
+def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progress: Progress) -> _Chosen:
+    """Rows of a stream: sound, labelled, of the chosen patients."""
+    training = sound_rows(reader, "train", recipe.normalise)
+    columns = label_columns(reader, task, training, progress)
+    usable = task.usable(columns)
+    if not usable.any():
+        raise NothingUsable(_nothing_to_learn(reader, len(training), recipe.streams[number].task))
+    switched_off = tuple(
+        task.heads_without_labels({name: values[usable] for name, values in columns.items()})
+    )
+    training = training[usable]
+    if recipe.subjects and _is_limited(recipe, number):
+        patients = patients_of(reader, training)
+        kept = chosen_patients(patients, recipe.subjects, recipe.seed)
+        training = training[np.array([patient in kept for patient in patients])]
+    validation = sound_rows(reader, "validation", recipe.normalise)
+    validation = validation[task.usable(label_columns(reader, task, validation))]
+    return _Chosen(training, evenly(validation, recipe.validation_images), switched_off)
+
+
+def _nothing_to_learn(reader: StoreReader, readable: int, task: str) -> str:
+    protocol, split = reader.attributes.protocol.get("name", "?"), reader.column("split")
+    told = ", ".join(f"{name} {int((split == code).sum())}" for code, name in enumerate(SPLITS))
+    return (
+        f"none of the {readable} readable training images of the store (protocol {protocol}) has a label for "
+        f"{task}; its images by split: {told}; give a store with labelled training patients or another recipe"
+    )
+
+
+def _is_limited(recipe: Recipe, number: int) -> bool:
+    downstream = [stream.task in DOWNSTREAM for stream in recipe.streams]
+    return downstream[number] or not any(downstream)
+
+
+def evenly(rows: Rows, count: int) -> Rows:
+    """At most `count` of the rows, spread evenly over all of them."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
+
+
+def _source_of(
+    recipe: Recipe,
+    name: str,
+    reader: StoreReader,
+    model: Model,
+    chosen: Sequence[_Chosen],
+    device: torch.device,
+    memory_bytes: int | None,
+    progress: Progress,
+) -> Source:
+    """One source for all streams of a store, so that its images are held once."""
+    of_store = [i for i, stream in enumerate(recipe.streams) if stream.store == name]
+    rows = np.unique(
+        np.concatenate([part for i in of_store for part in (chosen[i].training, chosen[i].validation)])
+    )
+    names = dict.fromkeys(
+        n for i in of_store for n in raw_names(model.task(recipe.labels()[i]), recipe.normalise)
+    )
+    return open_source(reader, tuple(names), rows, device, memory_bytes=memory_bytes, progress=progress)

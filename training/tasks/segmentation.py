@@ -1,0 +1,98 @@
+"""Segmentation of the structures a labelled store names: the task pretraining is for.
+
+Cross-entropy over all pixels, as both Bai et al. (MICCAI 2019) and Zhang, Wei et al. (Medical Image
+Analysis 2024) fine-tune with; optionally a soft Dice loss beside it (Milletari et al., 3DV 2016; de Mooij
+et al. 2024 take half of each). The L1 penalty of Zhang et al. is a setting of the optimiser. Pixels of
+class 255 are not annotated: they count neither for nor against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dicomgeom.errors import NothingUsable
+from training.backbones import Backbone
+from training.tasks.task import Batch, StoreFacts, SumAndCount, Task, masked_cross_entropy
+
+NOT_ANNOTATED = 255
+DICE_SMOOTHING_PX = 1.0
+"""Added to both sides of the soft Dice ratio, so that an absent structure that is not predicted scores 1."""
+
+
+class Segmentation(Task):
+    """Classes and their names come from the store.
+
+    Parameters
+    ----------
+    cross_entropy, dice
+        Weights of the two parts; a part of weight 0 is not computed.
+    """
+
+    needs = frozenset({"segmentation"})
+
+    def __init__(
+        self, backbone: Backbone, facts: StoreFacts, cross_entropy: float = 1.0, dice: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not facts.segment_names:
+            raise NothingUsable(
+                "the store holds no segmentation, and a labelled store is needed here: build one with the "
+                "labels, or choose a pretext recipe"
+            )
+        self.segment_names = facts.segment_names
+        self.weights = {"cross_entropy": cross_entropy, "dice": dice}
+        self.head = nn.Conv2d(backbone.decoder_channels[0], len(facts.segment_names), kernel_size=1)
+
+    def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Rows with an annotated pixel."""
+        annotated: NDArray[np.bool_] = columns["has_segmentation"].astype(bool)
+        return annotated
+
+    def loss(self, backbone: Backbone, crops: list[Batch]) -> dict[str, SumAndCount]:
+        """Cross-entropy over annotated pixels, and soft Dice when it has a weight."""
+        (batch,) = crops
+        logits = self.head(backbone.decode(backbone.encode(batch.image))[0])
+        classes = self.targets(batch)["segmentation"]
+        parts: dict[str, SumAndCount] = {}
+        if self.weights["cross_entropy"]:
+            parts["cross_entropy"] = masked_cross_entropy(logits, classes, NOT_ANNOTATED)
+        if self.weights["dice"]:
+            parts["dice"] = soft_dice_loss(logits, classes)
+        return parts
+
+    def predict(self, backbone: Backbone, image: Tensor) -> dict[str, Tensor]:
+        """`segmentation` (b, rows, columns), the likeliest class of each pixel."""
+        logits = self.head(backbone.decode(backbone.encode(image))[0])
+        return {"segmentation": logits.argmax(dim=1)}
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """The annotation, carried through the augmentation with nearest neighbours."""
+        return {"segmentation": batch.labels["segmentation"]}
+
+
+def soft_dice_loss(logits: Tensor, classes: Tensor) -> SumAndCount:
+    """1 - Dice of the class probabilities, summed over images and foreground classes.
+
+    Parameters
+    ----------
+    logits
+        (b, classes, rows, columns).
+    classes
+        (b, rows, columns) int64; 255 = not annotated. An image without any annotation is not counted.
+    """
+    known = classes != NOT_ANNOTATED
+    probability = logits.float().softmax(dim=1) * known[:, None]
+    one_hot = (
+        nn.functional.one_hot(torch.where(known, classes, 0), logits.shape[1]).movedim(-1, 1) * known[:, None]
+    )
+    overlap = (probability * one_hot).sum(dim=(-2, -1))[:, 1:]
+    sizes = (probability + one_hot).sum(dim=(-2, -1))[:, 1:]
+    dice = (2.0 * overlap + DICE_SMOOTHING_PX) / (sizes + DICE_SMOOTHING_PX)
+    annotated = known.flatten(1).any(dim=1, keepdim=True).expand_as(dice)
+    return SumAndCount(((1.0 - dice) * annotated).sum(), annotated.sum().float())

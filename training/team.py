@@ -1,0 +1,108 @@
+"""Several processes, one for each GPU, under torchrun; one process alone is a team of one.
+
+Every step has one batch for the whole team; each member takes its share of it. Losses are sums and counts:
+the counts are added over the team before the division, the gradients after, so the step equals that of one
+process with the whole batch, masked labels or not. Batch norm is synchronised on GPUs; on CPUs, where
+PyTorch has no synchronised form, each member normalises its own share. Only the first member writes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, distributed, nn
+
+from dicomgeom.errors import WrongUse
+from training.sources import Rows
+from training.tasks.task import SumAndCount
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Team:
+    """The place of a process among `size` processes."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this member writes files and shows progress."""
+        return self.rank == 0
+
+    def share(self, rows: Rows, keys: Tensor) -> tuple[Rows, Tensor]:
+        """A member's part of a batch."""
+        return rows[self.rank :: self.size], keys[self.rank :: self.size]
+
+    def totals(self, parts: Mapping[str, SumAndCount]) -> dict[str, SumAndCount]:
+        """Sums and counts of the whole team, without gradients."""
+        flat = torch.stack(
+            [value.detach().double() for part in parts.values() for value in (part.sum, part.count)]
+        )
+        if self.size > 1:
+            distributed.all_reduce(flat)
+        return {name: SumAndCount(flat[2 * i], flat[2 * i + 1]) for i, name in enumerate(parts)}
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace each gradient by its sum over the team."""
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        for gradient, values in zip(
+            gradients, torch.split(flat, [one.numel() for one in gradients]), strict=True
+        ):
+            gradient.copy_(values.view_as(gradient))
+
+    def from_first(self, made: Callable[[], Result]) -> Result:
+        """What `made` returns on the first member, on all."""
+        if self.size == 1:
+            return made()
+        box = [made() if self.first else None]
+        distributed.broadcast_object_list(box, src=0)
+        return cast("Result", box[0])
+
+
+def this_team(device: str) -> Team:
+    """The team torchrun's variables describe; joins its process group the first time."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Team()
+    team = Team(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    if not distributed.is_initialized():
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        atexit.register(distributed.destroy_process_group)
+    return team
+
+
+def chosen_device(device: str, team: Team | None = None) -> torch.device:
+    """The device a word means; "auto" is a GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    WrongUse
+        No such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise WrongUse(f"{device!r} is no device; expected auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise WrongUse(
+            f"device {device} was asked for, but {torch.cuda.device_count()} GPUs are seen; use --device auto"
+        )
+    if chosen.type == "cuda":
+        chosen = chosen if ":" in device else torch.device("cuda", (team or Team()).local_rank)
+        torch.cuda.set_device(chosen)
+    return chosen

@@ -1,0 +1,199 @@
+"""From a pretrained network to the next one: which weights are taken over, and whether they fit.
+
+The ways of Bai et al., MICCAI 2019, are settings of a recipe:
+
+- from scratch: no initial weights;
+- SSL+Decoder: initial weights, and ``frozen = "encoder"``;
+- SSL+All: initial weights, nothing frozen;
+- SSL+MultiTask: two streams, the pretext with 1 turn and the target with beta = 10 turns.
+
+Only the backbone is taken over; heads belong to their tasks. Of the backbone only those parts count that the
+pretraining reached: a network trained to tell locations has an encoder to give, and a decoder that never
+learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
+from training.backbones import Backbone
+from training.model import read_safetensors
+
+WEIGHTS_FILE, SEEN_FILE, RUN_FILE = "weights.safetensors", "seen_patients.json", "run.json"
+BACKBONE = "backbone."
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Weights to begin with, as read from a file.
+
+    Attributes
+    ----------
+    tensors
+        Of the backbone, named as in `Backbone.state_dict`.
+    trained
+        Parts of the backbone that their training reached.
+    sha256
+        Of the file.
+    patients
+        Keys of the patients that were trained on, earlier ancestors included; None when that is not known.
+    width
+        Of the network they come from, where known.
+    """
+
+    tensors: dict[str, Tensor]
+    trained: tuple[str, ...]
+    sha256: str
+    patients: tuple[str, ...] | None
+    width: int | None
+
+
+@dataclass(frozen=True)
+class TransferTable:
+    """What became of each weight of the parts that count."""
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    misfitting: tuple[str, ...]
+    coverage: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Counts and the names of what did not fit."""
+        return {
+            "matched": len(self.matched),
+            "missing": list(self.missing),
+            "misfitting": list(self.misfitting),
+            "coverage": self.coverage,
+        }
+
+
+def read_initial_weights(source: Path) -> InitialWeights:
+    """Read a run's weights, a safetensors file, or a PyTorch file of plain tensors.
+
+    Raises
+    ------
+    HalfWritten
+        A run that is not finished.
+    IntegrityError
+        Nothing there, or not a file of weights.
+    """
+    path = source
+    if source.is_dir():
+        path = source / WEIGHTS_FILE
+        if not path.is_file():
+            if (source / RUN_FILE).is_file():
+                raise HalfWritten(
+                    f"run {source} is not finished; run its train command again, then use its weights"
+                )
+            raise IntegrityError(
+                f"{source} is no run: it has no {RUN_FILE}; give a finished run or a file of weights"
+            )
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing; give a finished run or a file of weights")
+    if path.suffix in (".pt", ".pth", ".ckpt"):
+        tensors, metadata = _read_torch(path), dict[str, Any]()
+    else:
+        tensors, metadata = read_safetensors(path)
+    prefix = BACKBONE if any(name.startswith(BACKBONE) for name in tensors) else ""
+    return InitialWeights(
+        {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)},
+        tuple(metadata.get("trained", ("encoder", "decoder"))),
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        _patients_beside(path),
+        metadata.get("recipe", {}).get("backbone", {}).get("width"),
+    )
+
+
+def load_into(backbone: Backbone, initial: InitialWeights, least_coverage: float) -> TransferTable:
+    """Copy what fits into the backbone.
+
+    Parameters
+    ----------
+    least_coverage
+        The share of the numbers in the pretrained parts of `backbone` that must be found in the weights.
+
+    Raises
+    ------
+    WrongUse
+        Too little fits; the backbone is left as it was.
+    """
+    wanted = _state_of(backbone, initial.trained)
+    matched = tuple(name for name in wanted if _fits(wanted[name], initial.tensors.get(name)))
+    missing = tuple(name for name in wanted if name not in initial.tensors)
+    misfitting = tuple(name for name in wanted if name in initial.tensors and name not in matched)
+    total = sum(values.numel() for values in wanted.values())
+    coverage = sum(wanted[name].numel() for name in matched) / total
+    if coverage < least_coverage:
+        raise WrongUse(_does_not_fit(backbone, initial, len(matched), len(wanted), coverage, least_coverage))
+    backbone.load_state_dict({name: initial.tensors[name] for name in matched}, strict=False)
+    return TransferTable(matched, missing, misfitting, coverage)
+
+
+def _fits(wanted: Tensor, given: Tensor | None) -> bool:
+    return given is not None and given.shape == wanted.shape
+
+
+def _state_of(backbone: Backbone, parts: tuple[str, ...]) -> Mapping[str, Tensor]:
+    inside = [module for part in parts for module in backbone.parts()[part]]
+    prefixes = tuple(
+        f"{name}." for name, module in backbone.named_modules() if any(module is one for one in inside)
+    )
+    return {name: values for name, values in backbone.state_dict().items() if name.startswith(prefixes)}
+
+
+def _does_not_fit(
+    backbone: Backbone, initial: InitialWeights, matched: int, wanted: int, coverage: float, least: float
+) -> str:
+    width = backbone.encoder_channels[0]
+    hint = "give weights of the same network"
+    if initial.width is not None and initial.width != width:
+        hint = (
+            f"they come from a network of width {initial.width}, this one has width {width}: "
+            f"give the recipe backbone.width = {initial.width}"
+        )
+    return (
+        f"the weights do not fit the network: {matched} of {wanted} tensors of its "
+        f"{' and '.join(initial.trained)} match, {coverage:.0%} of the numbers, "
+        f"where at least {least:.0%} are expected; {hint}"
+    )
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            # torch warns of pickles it did not write; those it cannot read safely end in the error below.
+            warnings.simplefilter("ignore")
+            read = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise IntegrityError(
+            f"{path} is not a file of plain tensors, and nothing else is loaded; "
+            "save its state_dict as safetensors"
+        ) from error
+    read = read.get("state_dict", read) if isinstance(read, dict) else {}
+    tensors = {name: values for name, values in read.items() if isinstance(values, Tensor)}
+    if not tensors:
+        raise IntegrityError(f"{path} holds no named tensors; expected a state_dict")
+    return tensors
+
+
+def _patients_beside(path: Path) -> tuple[str, ...] | None:
+    """Keys in the file that a run keeps beside its weights; None when it is not there."""
+    seen = path.with_name(SEEN_FILE)
+    if not seen.is_file():
+        return None
+    try:
+        read = json.loads(seen.read_text(encoding="utf-8"))
+        return tuple(read["trained"]) if read["ancestors_known"] else None
+    except (ValueError, KeyError) as error:
+        raise IntegrityError(f"{seen} is damaged; train that run again") from error
