@@ -8,6 +8,7 @@ trained on, its ancestors included, and test patients among them are refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def _of_task(
     progress: Progress,
 ) -> dict[str, Any]:
     """Predict all rows of a task, volume by volume, and measure them."""
-    task, facts = model.task(label), facts_of(reader.attributes)
+    task = model.task(label)
+    facts = replace(facts_of(reader.attributes), segment_names=task.segment_names)
     kept = volumes_of(reader, rows)
     source = open_source(reader, raw_names(task, recipe.normalise), rows, device, progress=progress)
     table: Table = {}

@@ -74,7 +74,8 @@ def make_task(stream: Stream, options: TaskOptions, backbone: Backbone, facts: S
         return Location(backbone, facts, options.location.mapping)
     if stream.task == "mtl":
         return OrientationAndLocation(backbone, facts, options.mtl.mapping, options.mtl.location_weight)
-    return Segmentation(backbone, facts, options.segmentation.cross_entropy, options.segmentation.dice)
+    chosen = options.segmentation
+    return Segmentation(backbone, facts, chosen.structures, chosen.cross_entropy, chosen.dice)
 
 
 def make_model(recipe: Recipe, facts: Sequence[StoreFacts]) -> Model:

@@ -91,8 +91,9 @@ class MtlOptions(LocationOptions):
 
 
 class SegmentationOptions(Settings):
-    """Weights of the parts of the loss."""
+    """Weights of the parts of the loss, and the structures to learn (none named: all of the store)."""
 
+    structures: tuple[str, ...] = ()
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=0.0, ge=0)
 

@@ -56,7 +56,7 @@ def _add_overlaps(totals: dict[str, list[float]], model: Model, stream: Learning
     said = stream.task.predict(model.backbone, batch.image)["segmentation"]
     true = stream.task.targets(batch)["segmentation"]
     said = said.where(true != 255, 255)
-    for number, name in enumerate(stream.facts.segment_names[1:], start=1):
+    for number, name in enumerate(stream.task.segment_names[1:], start=1):
         inside_said, inside_true = said == number, true == number
         sizes = int(inside_said.sum()) + int(inside_true.sum())
         _add(totals, f"dice {name}", 2.0 * int((inside_said & inside_true).sum()), sizes)

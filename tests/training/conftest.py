@@ -124,7 +124,7 @@ def write_store(path: Path, content: Content | None = None, **changes: Any) -> P
         examples=count,
         shard=16,
         parts=parts,
-        segment_names=("background", "LV", "RV") if content.segmentation else (),
+        segment_names=("background", "LV cavity", "RV cavity") if content.segmentation else (),
         complete=True,
     )
     create_group(path, attributes)
@@ -246,7 +246,7 @@ def facts() -> StoreFacts:
         box_names=BOX_NAMES,
         box_side_px=6.0,
         line_sigma_px=3.0,
-        segment_names=("background", "LV", "RV"),
+        segment_names=("background", "LV cavity", "RV cavity"),
         location_mapping="linear",
         protocol="SAX-test",
         view="SAX",

@@ -51,11 +51,11 @@ def test_the_table_equals_a_computation_by_hand(segmenting_run: Path, labelled_s
         by_hand[bytes(reader.column("patient_key")[rows[0]]).hex()] = (
             2 * overlap / ((said == 1).sum() + (true == 1).sum())
         )
-    assert {key: measures["dice LV"] for key, measures in table["patients"].items()} == pytest.approx(
+    assert {key: measures["dice LV cavity"] for key, measures in table["patients"].items()} == pytest.approx(
         by_hand, abs=1e-3
     )
-    assert table["mean"]["dice LV"] == pytest.approx(np.mean(list(by_hand.values())), abs=1e-3)
-    assert table["sd"]["dice LV"] == pytest.approx(np.std(list(by_hand.values()), ddof=1), abs=1e-3)
+    assert table["mean"]["dice LV cavity"] == pytest.approx(np.mean(list(by_hand.values())), abs=1e-3)
+    assert table["sd"]["dice LV cavity"] == pytest.approx(np.std(list(by_hand.values()), ddof=1), abs=1e-3)
     assert table["images"] == 12
 
 
@@ -101,7 +101,7 @@ def test_weights_without_a_history_say_so(
     bare = tmp_path / "bare.safetensors"
     bare.write_bytes((tmp_path / "parent" / "weights.safetensors").read_bytes())
     summary = train(small("segment-sax"), {"": labelled_store}, tmp_path / "child", init=bare)
-    assert "do not say whom they were trained on" in summary.notes[0]
+    assert any("do not say whom they were trained on" in note for note in summary.notes)
     assert not evaluate(tmp_path / "child", labelled_store)["ancestors_known"]
 
 

@@ -172,9 +172,22 @@ def test_segmentation_leaves_a_part_of_weight_zero_out(
 ) -> None:
     batch = batch_of(segmentation=torch.randint(0, 3, (3, SIDE, SIDE)))
     assert set(Segmentation(backbone, facts).loss(backbone, [batch])) == {"cross_entropy"}
-    both = Segmentation(backbone, facts, 0.5, 0.5)
+    both = Segmentation(backbone, facts, cross_entropy=0.5, dice=0.5)
     assert set(both.loss(backbone, [batch])) == {"cross_entropy", "dice"}
     assert both.weights == {"cross_entropy": 0.5, "dice": 0.5}
+
+
+def test_structures_that_were_not_asked_for_become_background(
+    backbone: BasicUNetBackbone, facts: StoreFacts
+) -> None:
+    stored = replace(facts, segment_names=("background", "LV cavity", "LA", "RV cavity"))
+    task = Segmentation(backbone, stored, structures=("RV cavity", "LV cavity", "RA"))
+    codes = torch.tensor([[[0, 1, 2, 3, 255]]])
+    assert task.targets(batch_of(segmentation=codes))["segmentation"].tolist() == [[[0, 2, 0, 1, 255]]]
+    assert task.segment_names == ("background", "RV cavity", "LV cavity")
+    assert task.heads_without_labels({}) == ["RA"]
+    with pytest.raises(NothingUsable, match="none of the structures aorta; it has LV cavity, LA, RV cavity"):
+        Segmentation(backbone, stored, structures=("aorta",))
 
 
 def test_a_store_without_segments_cannot_be_segmented(backbone: BasicUNetBackbone, facts: StoreFacts) -> None:

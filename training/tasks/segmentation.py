@@ -8,7 +8,7 @@ class 255 are not annotated: they count neither for nor against.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,22 @@ class Segmentation(Task):
 
     Parameters
     ----------
+    structures
+        Names of the structures to learn; others become background. Empty: all of the store.
     cross_entropy, dice
         Weights of the two parts; a part of weight 0 is not computed.
     """
 
     needs = frozenset({"segmentation"})
+    class_of_code: Tensor
 
     def __init__(
-        self, backbone: Backbone, facts: StoreFacts, cross_entropy: float = 1.0, dice: float = 0.0
+        self,
+        backbone: Backbone,
+        facts: StoreFacts,
+        structures: Sequence[str] = (),
+        cross_entropy: float = 1.0,
+        dice: float = 0.0,
     ) -> None:
         super().__init__()
         if not facts.segment_names:
@@ -45,14 +53,31 @@ class Segmentation(Task):
                 "the store holds no segmentation, and a labelled store is needed here: build one with the "
                 "labels, or choose a pretext recipe"
             )
-        self.segment_names = facts.segment_names
+        stored = facts.segment_names
+        found = [name for name in structures or stored[1:] if name in stored]
+        if not found:
+            raise NothingUsable(
+                f"the store has none of the structures {', '.join(structures)}; "
+                f"it has {', '.join(stored[1:])}: "
+                "name them with --set tasks.segmentation.structures='[\"...\"]'"
+            )
+        self.absent = [name for name in structures if name not in stored]
+        self.segment_names = (stored[0], *found)
+        class_of_code = torch.zeros(256, dtype=torch.int64)
+        class_of_code[[stored.index(name) for name in self.segment_names]] = torch.arange(len(found) + 1)
+        class_of_code[NOT_ANNOTATED] = NOT_ANNOTATED
+        self.register_buffer("class_of_code", class_of_code, persistent=False)
         self.weights = {"cross_entropy": cross_entropy, "dice": dice}
-        self.head = nn.Conv2d(backbone.decoder_channels[0], len(facts.segment_names), kernel_size=1)
+        self.head = nn.Conv2d(backbone.decoder_channels[0], len(self.segment_names), kernel_size=1)
 
     def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Rows with an annotated pixel."""
         annotated: NDArray[np.bool_] = columns["has_segmentation"].astype(bool)
         return annotated
+
+    def heads_without_labels(self, columns: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Structures that were asked for and that the store does not name."""
+        return self.absent
 
     def loss(self, backbone: Backbone, crops: list[Batch]) -> dict[str, SumAndCount]:
         """Cross-entropy over annotated pixels, and soft Dice when it has a weight."""
@@ -73,7 +98,7 @@ class Segmentation(Task):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """The annotation, carried through the augmentation with nearest neighbours."""
-        return {"segmentation": batch.labels["segmentation"]}
+        return {"segmentation": self.class_of_code[batch.labels["segmentation"]]}
 
 
 def soft_dice_loss(logits: Tensor, classes: Tensor) -> SumAndCount:

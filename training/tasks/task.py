@@ -96,6 +96,8 @@ class Task(nn.Module):
         "encoder" or "both": which parts of the backbone its loss reaches.
     weights
         How much each part of the loss counts; 1 where it is not named.
+    segment_names
+        What the classes of a segmentation mean, background first; empty for other tasks.
     """
 
     needs: frozenset[str] = frozenset()
@@ -103,6 +105,7 @@ class Task(nn.Module):
     unit: str = "slice"
     crops: tuple[Crop, ...] = (Crop(),)
     weights: Mapping[str, float] = {}
+    segment_names: tuple[str, ...] = ()
 
     def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Which rows hold at least one label this task can learn from.

@@ -1,0 +1,1 @@
+"""The label factory: catalogue rows -> labelled examples in a Zarr store. Floor 1."""

@@ -1,0 +1,301 @@
+"""The plan of a build: which frame becomes which example, with which labels.
+
+Slots are fixed here, in the order patient, study, stack, slice, phase. The plan holds paths
+and UIDs, so it stays in the private workspace: a store keeps only its hash. The hash covers
+what the labels follow from (protocol, identities, planes, choices), not the labels
+themselves, so that it doesn't depend on rounding; and not the scanned root, so that a moved
+export can be finished elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from dicomgeom.catalogue import Catalogue, plane_of
+from dicomgeom.errors import GeometryError, NothingUsable
+from dicomgeom.progress import Progress, silent
+from pretext_targets.choose import NO_ORIGINAL, Choice, StackPlanes, carrier_verdicts, choose_partners
+from pretext_targets.fingerprint import Fingerprint
+from pretext_targets.labels import SliceLabels, label_stack
+from pretext_targets.protocol import Protocol
+
+if TYPE_CHECKING:
+    from pretext_targets.labelled import SegmentationIndex
+
+NO_LABEL = "no-label"
+BAD_GEOMETRY = "geometry"
+
+TRAIN_BELOW = 0.7
+VALIDATION_BELOW = 0.8
+"""Patients whose split position lies below these are training, then validation, else test."""
+
+BYTES_PER_PIXEL = 1.95
+"""Measured on real hearts and knees: a store's bytes over its examples' pixels."""
+
+FROM_IMAGES: Final = {
+    "root": pl.String,
+    "path": pl.String,
+    "frame": pl.Int32,
+    "sop_instance_uid": pl.String,
+    "phase_index": pl.Int32,
+}
+EXAMPLES: Final = {
+    "place": pl.Int64,
+    "stack_id": pl.String,
+    "slice_index": pl.Int32,
+    **FROM_IMAGES,
+    "split": pl.UInt8,
+    "size_bytes": pl.Int64,
+    "segmentation": pl.Int32,
+}
+"""Columns of a plan's examples: `place` in its slices, `segmentation` the number of the annotating file."""
+
+LEFT_OUT: Final = {"stack_id": pl.String, "slice_index": pl.Int32, "count": pl.Int64, "reason": pl.String}
+WITHOUT_BOXES: Final = {"stack_id": pl.String, "slice_index": pl.Int32, "reason": pl.String}
+CHOICES: Final = {
+    "stack_id": pl.String,
+    "partner_view": pl.String,
+    "partner_stack_id": pl.String,
+    "partner_slice_index": pl.Int32,
+    "candidates": pl.Int32,
+    "decided_by": pl.String,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BuildPlan:
+    """What `build` will write.
+
+    Attributes
+    ----------
+    examples : DataFrame
+        One row an example, in order; columns `EXAMPLES`.
+    skipped_phases : DataFrame
+        Frames of the same slices that are no examples; they count in their stack's statistics.
+    slices : tuple of SliceLabels
+        Geometry and labels; `place` points here.
+    left_out : DataFrame
+        Columns `LEFT_OUT`: stacks of the carrier's view (slice_index null) or slices of them
+        that yield no example, with the number of images and the reason.
+    choices : DataFrame
+        Columns `CHOICES`: which partner stack each carrier got, and what decided.
+    without_boxes : DataFrame
+        Columns `WITHOUT_BOXES`: slices that are examples but have none of the nine boxes.
+    sha256 : str
+        Hash of all that the store's content follows from.
+    """
+
+    protocol: Protocol
+    examples: pl.DataFrame
+    skipped_phases: pl.DataFrame
+    slices: tuple[SliceLabels, ...]
+    left_out: pl.DataFrame
+    choices: pl.DataFrame
+    without_boxes: pl.DataFrame
+    sha256: str
+    segmentations: SegmentationIndex | None = field(default=None, repr=False)
+
+    @property
+    def bytes_estimate(self) -> int:
+        """About how large the store will be."""
+        return int(len(self.examples) * self.protocol.rows * self.protocol.columns * BYTES_PER_PIXEL)
+
+    @property
+    def segment_names(self) -> tuple[str, ...]:
+        """Names of the codes in `segmentation`; empty for a store without annotations."""
+        return () if self.segmentations is None else self.segmentations.segment_names
+
+    @cached_property
+    def left_out_counts(self) -> dict[str, int]:
+        """Images left out, by reason."""
+        counts: Counter[str] = Counter()
+        for reason, count in self.left_out.select("reason", "count").iter_rows():
+            counts[reason] += count
+        return dict(sorted(counts.items()))
+
+
+def plan_build(
+    catalogue: Catalogue,
+    protocol: Protocol,
+    *,
+    segmentations: SegmentationIndex | None = None,
+    progress: Progress = silent,
+) -> BuildPlan:
+    """Plan a store.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        What an export contains.
+    protocol : Protocol
+        What to build from it.
+    segmentations : SegmentationIndex, optional
+        Manual annotations of some of the images.
+
+    Raises
+    ------
+    NothingUsable
+        When segmentations were given and none belongs to an example.
+    """
+    images = _by_stack(catalogue.images)
+    rows = {row["stack_id"]: row for row in catalogue.stacks.to_dicts()}
+    verdicts = carrier_verdicts(rows.values(), protocol)
+    neighbours = _neighbours(catalogue.lines, {row["stack_id"] for row, reason in verdicts if not reason})
+    planes = _PlaneCache(rows, images)
+    draft = _Draft(catalogue.salt, protocol, annotated=segmentations is not None)
+    counts = dict(catalogue.images.group_by("stack_id").len().iter_rows())
+    for done, (row, reason) in enumerate(sorted(verdicts, key=_order)):
+        stack_id = row["stack_id"]
+        count, original = counts.get(stack_id, 0), len(images.get(stack_id, ()))
+        if reason:
+            draft.left_out.append((stack_id, None, count, reason))
+        elif original < count or not original:
+            draft.left_out.append((stack_id, None, count - original, NO_ORIGINAL))
+        if original and not reason:
+            candidates = [planes.of(other) for other in neighbours.get(stack_id, ()) if other in images]
+            draft.add_stack(planes.of(stack_id), images[stack_id], candidates)
+        progress("planning", done=done + 1, total=len(verdicts))
+    return _finish(draft, catalogue, segmentations)
+
+
+def chosen_phases(count: int, frames: str | int) -> list[int]:
+    """Which of `count` frames of a slice become examples: all, or so many evenly spread from the first."""
+    if isinstance(frames, str) or frames >= count:
+        return list(range(count))
+    return [(index * count) // frames for index in range(frames)]
+
+
+class _PlaneCache:
+    """The planes of a stack, from its first frame at every slice; made once a stack."""
+
+    def __init__(self, rows: Mapping[str, Any], images: Mapping[str, pl.DataFrame]) -> None:
+        self._rows, self._images = rows, images
+        self._made: dict[str, StackPlanes] = {}
+
+    def of(self, stack_id: str) -> StackPlanes:
+        if stack_id not in self._made:
+            first = self._images[stack_id].unique("slice_index", keep="first", maintain_order=True)
+            slices = first.to_dicts()
+            self._made[stack_id] = StackPlanes(
+                row=self._rows[stack_id],
+                slice_indices=tuple(one["slice_index"] for one in slices),
+                planes=tuple(plane_of(one) for one in slices),
+            )
+        return self._made[stack_id]
+
+
+class _Draft:
+    """A plan while it grows, stack by stack."""
+
+    def __init__(self, salt: bytes, protocol: Protocol, *, annotated: bool) -> None:
+        self.salt, self.protocol, self.annotated = salt, protocol, annotated
+        self.slices: list[SliceLabels] = []
+        self.taken: list[pl.DataFrame] = []
+        self.skipped: list[pl.DataFrame] = []
+        self.choices: list[Choice] = []
+        self.left_out: list[tuple[str, int | None, int, str]] = []
+        self.hash = Fingerprint()
+        self.hash.add(protocol.as_dict())
+        self._stacks = 0
+
+    def add_stack(self, stack: StackPlanes, images: pl.DataFrame, candidates: Sequence[StackPlanes]) -> None:
+        choices = choose_partners(stack, candidates, self.protocol)
+        try:
+            labels = label_stack(stack, choices, self.protocol, number=self._stacks, salt=self.salt)
+        except GeometryError:
+            self.left_out.append((stack.stack_id, None, len(images), BAD_GEOMETRY))
+            return
+        self._stacks += 1
+        self.choices += choices
+        self.hash.add_stack(stack, choices)
+        self.hash.add([labels[0].patient_key.hex(), labels[0].study_key.hex(), labels[0].stack_key.hex()])
+        frames_of = images.partition_by("slice_index", as_dict=True)
+        for one in labels:
+            self._add_slice(one, frames_of[(one.slice_index,)])
+
+    def _add_slice(self, labels: SliceLabels, frames: pl.DataFrame) -> None:
+        if not (labels.any_label or self.annotated):
+            self.left_out.append((labels.stack_id, labels.slice_index, len(frames), NO_LABEL))
+            return
+        chosen = chosen_phases(len(frames), self.protocol.frames)
+        placed = frames.with_columns(place=pl.lit(len(self.slices), dtype=pl.Int64))
+        self.slices.append(labels)
+        self.taken.append(placed[chosen])
+        self.skipped.append(placed[sorted(set(range(len(frames))) - set(chosen))])
+
+
+def _order(verdict: tuple[Mapping[str, Any], str]) -> tuple[str, str, str]:
+    row = verdict[0]
+    return row["patient_key"], row["study_instance_uid"], row["stack_id"]
+
+
+def _by_stack(images: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Original frames of every stack, by slice and phase; frames of unknown phase come last, by file."""
+    usable = images.filter(pl.col("stack_id").is_not_null() & (pl.col("role") == "original"))
+    ordered = usable.sort("slice_index", "phase_index", "path", "frame", nulls_last=True)
+    return {str(key[0]): part for key, part in ordered.partition_by("stack_id", as_dict=True).items()}
+
+
+def _neighbours(lines: pl.DataFrame, carriers: set[str]) -> dict[str, list[str]]:
+    """Stacks that the catalogue lets cut each carrier: same study, comparable frame of reference."""
+    pairs = lines.filter(pl.col("stack_id").is_in(list(carriers))).select("stack_id", "partner_stack_id")
+    found: dict[str, list[str]] = {}
+    for stack_id, partner in pairs.unique().sort("stack_id", "partner_stack_id").iter_rows():
+        found.setdefault(stack_id, []).append(partner)
+    return found
+
+
+def _finish(draft: _Draft, catalogue: Catalogue, segmentations: SegmentationIndex | None) -> BuildPlan:
+    examples = _sources(draft.taken, catalogue.files, segmentations)
+    skipped = _sources(draft.skipped, catalogue.files, None)
+    if segmentations is not None:
+        draft.hash.add([segmentations.segment_names, segmentations.digests])
+        if examples["segmentation"].null_count() == len(examples):
+            raise NothingUsable(
+                f"none of the {len(segmentations)} annotated images belongs to an example of "
+                f"{draft.protocol.name}; give the segmentations of the export that was indexed"
+            )
+    draft.hash.add_table(examples)
+    draft.hash.add_table(skipped)
+    without = [(one.stack_id, one.slice_index, one.boxes.reason) for one in draft.slices if one.boxes.reason]
+    return BuildPlan(
+        protocol=draft.protocol,
+        examples=examples,
+        skipped_phases=skipped,
+        slices=tuple(draft.slices),
+        left_out=pl.DataFrame(draft.left_out, schema=LEFT_OUT, orient="row"),
+        choices=pl.DataFrame([_choice(one) for one in draft.choices], schema=CHOICES, orient="row"),
+        without_boxes=pl.DataFrame(without, schema=WITHOUT_BOXES, orient="row"),
+        sha256=draft.hash.sha256,
+        segmentations=segmentations,
+    )
+
+
+def _sources(
+    parts: Sequence[pl.DataFrame], files: pl.DataFrame, segmentations: SegmentationIndex | None
+) -> pl.DataFrame:
+    """The table of frames, columns `EXAMPLES`, in the order in which they were added."""
+    if not sum(map(len, parts)):
+        return pl.DataFrame(schema=EXAMPLES)
+    position = pl.col("split_position")
+    split = pl.when(position < TRAIN_BELOW).then(0).when(position < VALIDATION_BELOW).then(1).otherwise(2)
+    table = pl.concat(parts).with_columns(split=split)
+    sizes = files.select("root", "path", "size_bytes").unique(["root", "path"], keep="last")
+    table = table.join(sizes, on=["root", "path"], how="left", maintain_order="left")
+    annotating: list[int | None] = [None] * len(table)
+    if segmentations is not None:
+        identities = table.select("sop_instance_uid", "frame").iter_rows()
+        annotating = [segmentations.find(uid, frame) for uid, frame in identities]
+    table = table.with_columns(pl.Series("segmentation", annotating, dtype=pl.Int32))
+    return table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
+
+
+def _choice(choice: Choice) -> tuple[Any, ...]:
+    partner = None if choice.partner is None else choice.partner.stack_id
+    return choice.stack_id, choice.view, partner, choice.slice_index, choice.candidates, choice.decided_by

@@ -1,0 +1,194 @@
+"""What to build: which view carries the labels, which views cut it, on which grid.
+
+A protocol is a TOML file. Shipped ones lie in `protocols/`; a user's own has the same keys,
+and a key that isn't known is refused by its name. Lengths are in mm and become pixels of the
+grid, so that the same anatomy is labelled at any spacing; `units = "px"` takes them as
+pixels of the grid instead, to repeat a paper to the letter.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from dicomgeom.errors import WrongUse
+
+FOLDER = Path(__file__).parent / "protocols"
+
+Units = Literal["mm", "px"]
+Direction = tuple[float, float, float]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BoxLine(_Checked):
+    """One of the two lines along which boxes are laid.
+
+    Attributes
+    ----------
+    partner : str
+        View whose plane makes the line.
+    first, second : str
+        Anatomical names of its two directions.
+    toward : "base" or (x, y, z)
+        `first` is the direction with a positive dot product with this LPS vector, or toward
+        the base of the heart (against the short-axis stack's base-to-apex normal).
+    """
+
+    partner: str
+    first: str
+    second: str
+    toward: Literal["base"] | Direction
+
+
+class Boxes(_Checked):
+    """The nine boxes of Bai et al., MICCAI 2019: one at the crossing, two each way along each line."""
+
+    lines: tuple[BoxLine, BoxLine]
+    side: PositiveFloat
+    step: PositiveFloat
+    units: Units = "mm"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of classes 1 to 9."""
+        names = ["centre"]
+        for line in self.lines:
+            names += [f"{where} {way}" for way in (line.first, line.second) for where in ("near", "far")]
+        return tuple(names)
+
+
+class Heatmap(_Checked):
+    """The lines' heatmaps of Zhang, Wei et al., Medical Image Analysis 2024."""
+
+    sigma: PositiveFloat
+    units: Units = "mm"
+
+
+class Protocol(_Checked):
+    """What to build from a catalogue."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    about: str = ""
+    carrier: str
+    """View of the stacks whose slices become examples."""
+    partners: tuple[str, ...] = Field(min_length=1)
+    """Views whose planes make the lines, in the order of the channels."""
+    kinds: tuple[str, ...] = Field(min_length=1)
+    """Kinds of stack admitted, for carrier and partners: cine, static, ..."""
+    middle_of_two: Literal["first", "second"] = "first"
+    """Which of two slices equally near the middle of a partner stack is its central plane:
+    the first (basal in a short axis) or the second (apical)."""
+    prefer_fat_suppressed: bool = False
+    """Of several carrier stacks of a study take only the fat-suppressed ones, where there are any."""
+    rows: PositiveInt
+    columns: PositiveInt
+    spacing_mm: PositiveFloat
+    frames: Literal["all"] | PositiveInt = "all"
+    """Phases of each slice that become examples: all, or so many evenly spread ones."""
+    location_mapping: Literal["linear", "sine"] = "linear"
+    """Which location the paper trains on for this anatomy; a store holds both."""
+    boxes: Boxes
+    heatmap: Heatmap
+
+    @model_validator(mode="after")
+    def _views_agree(self) -> Protocol:
+        if len(set(self.partners)) != len(self.partners):
+            raise ValueError("a partner is listed twice")
+        if self.carrier in self.partners:
+            raise ValueError(f"the carrier {self.carrier} cannot be its own partner")
+        unknown = [line.partner for line in self.boxes.lines if line.partner not in self.partners]
+        if unknown:
+            raise ValueError(f"boxes.lines name {', '.join(unknown)}, which is no partner")
+        return self
+
+    @property
+    def box_side_px(self) -> float:
+        """Side of a box in pixels of the grid."""
+        return self._pixels(self.boxes.side, self.boxes.units)
+
+    @property
+    def box_step_px(self) -> float:
+        """Distance between the centres of neighbouring boxes in pixels of the grid."""
+        return self._pixels(self.boxes.step, self.boxes.units)
+
+    @property
+    def line_sigma_px(self) -> float:
+        """Width of the heatmaps in pixels of the grid."""
+        return self._pixels(self.heatmap.sigma, self.heatmap.units)
+
+    def _pixels(self, length: float, units: Units) -> float:
+        return length if units == "px" else length / self.spacing_mm
+
+    def with_changes(self, **changes: Any) -> Protocol:
+        """The same protocol with some keys changed, e.g. rows, columns, spacing_mm, frames.
+
+        Raises
+        ------
+        WrongUse
+            For an unknown key or a value that makes no sense.
+        """
+        return _checked({**self.as_dict(), **changes}, where=f"protocol {self.name}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain JSON values: what a store keeps."""
+        return self.model_dump(mode="json")
+
+
+def shipped_protocols() -> tuple[str, ...]:
+    """Names of the protocols that come with anatprep."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load_protocol(name_or_path: str | Path) -> Protocol:
+    """Read a shipped protocol by its name, or a TOML file by its path.
+
+    Raises
+    ------
+    WrongUse
+        When there is none, it isn't TOML, or a key or value makes no sense; all that is
+        wrong is listed at once.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in shipped_protocols():
+        path = FOLDER / f"{name_or_path}.toml"
+    elif not path.is_file():
+        raise WrongUse(
+            f"no protocol {str(name_or_path)!r}: give the path of a TOML file "
+            f"or one of {', '.join(shipped_protocols())}"
+        )
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongUse(f"{path} is not TOML: {error}") from error
+    return _checked(content, where=str(path))
+
+
+def _checked(content: dict[str, Any], *, where: str) -> Protocol:
+    try:
+        return Protocol.model_validate(content)
+    except ValidationError as error:
+        raise WrongUse(f"{where}: {'; '.join(_complaint(dict(one)) for one in error.errors())}") from error
+
+
+def _complaint(one: dict[str, Any]) -> str:
+    key = ".".join(map(str, one["loc"]))
+    if one["type"] == "extra_forbidden":
+        return f"unknown key {key!r}, the keys are {', '.join(Protocol.model_fields)}"
+    if one["type"] == "missing":
+        return f"missing key {key!r}"
+    said = str(one["msg"]).removeprefix("Value error, ")
+    return f"{key}: {said}, found {one['input']!r}" if key else said

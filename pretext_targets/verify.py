@@ -1,0 +1,243 @@
+"""Check that a store is what was built, and that its labels still follow from its geometry.
+
+Files are hashed before Zarr opens any: Zarr answers with fill values where a file is
+missing, and decoders may crash on damaged bytes. Only then a sample of the examples is worked
+out again from what the store itself holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomgeom.errors import IntegrityError
+from dicomgeom.progress import Progress, silent
+from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
+from pretext_targets.lines import crossing_px
+from pretext_targets.manifest import ManifestRow, read_row, record_of, row_path
+from pretext_targets.protocol import Protocol
+from pretext_targets.reader import StoreReader
+from pretext_targets.store import (
+    STACK_STATISTICS,
+    Field,
+    StoreAttributes,
+    array_options,
+    open_array,
+    read_attributes,
+)
+
+LINE_TOLERANCE_PX = 1e-2
+"""How far a box's centre may lie from its line: float32 rounding is a hundred times smaller."""
+
+LOCATION_TOLERANCE = 5e-3
+"""How far a location may be from what the planes say; slices tilted by a degree differ by less."""
+
+UNIT_TOLERANCE = 1e-5
+"""How far a^2 + b^2 may be from 1 in float32."""
+
+PIXEL_TOLERANCE = 2e-5
+"""How far an image's statistics may be from its pixels, as a fraction of its range."""
+
+
+def verify_store(path: Path, *, recompute: int = 32, progress: Progress = silent) -> list[str]:
+    """List all that is wrong with a store.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    recompute : int
+        Examples, evenly spread, whose labels are worked out again.
+
+    Returns
+    -------
+    list of str
+        One line a problem; empty when the store is sound.
+
+    Raises
+    ------
+    IntegrityError, WrongVersion
+        When there is no store of this version at `path` at all.
+    """
+    path = Path(path)
+    attributes = read_attributes(path)
+    problems = [] if attributes.complete else ["half-written; run the same build-targets again to finish it"]
+    problems += _broken_files(path, attributes, progress)
+    if problems:
+        return problems
+    problems = [one for field in attributes.fields for one in _schema_problems(path, field, attributes)]
+    if problems:
+        return problems
+    return list(_label_problems(StoreReader(path), recompute))
+
+
+def _broken_files(path: Path, attributes: StoreAttributes, progress: Progress) -> list[str]:
+    """Rows that are missing, and files that are not what their row says."""
+    problems: list[str] = []
+    for shard in range(-1, attributes.shards):
+        name = row_path(path, shard).relative_to(path).as_posix()
+        remedy = f"delete {name} and run the same build-targets again"
+        try:
+            row = read_row(path, shard)
+        except IntegrityError as error:
+            problems.append(str(error))
+            continue
+        if row is None:
+            if shard >= 0 or attributes.complete:
+                problems.append(f"{name} is missing; run the same build-targets again")
+        else:
+            problems += [f"{what}; {remedy}" for what in _row_problems(path, row, attributes)]
+        progress("checking files", done=shard + 2, total=attributes.shards + 1)
+    return problems
+
+
+def _row_problems(path: Path, row: ManifestRow, attributes: StoreAttributes) -> Iterator[str]:
+    if row.shard >= 0 and (row.start, row.stop) != attributes.range_of(row.shard):
+        yield f"shard {row.shard} covers examples {row.start} to {row.stop}, not its own"
+    by_shard = [one for one in attributes.fields if one.name not in STACK_STATISTICS]
+    expected = {_chunk_name(one, row.shard) for one in by_shard} if row.shard >= 0 else set()
+    for name in sorted(expected - set(row.files)):
+        yield f"{name} is not listed by its row"
+    for name, record in row.files.items():
+        if not (path / name).is_file():
+            yield f"{name} is missing"
+        elif record_of(path / name) != record:
+            yield f"{name} has changed since it was written"
+
+
+def _chunk_name(one: Field, shard: int) -> str:
+    return "/".join([one.name, "c", str(shard), *["0"] * (len(one.axes) - 1)])
+
+
+def _schema_problems(path: Path, one: Field, attributes: StoreAttributes) -> Iterator[str]:
+    """Ways in which an array's metadata is not what the schema says."""
+    wanted = array_options(one, attributes)
+    try:
+        array = open_array(path, one.name)
+    except IntegrityError as error:
+        yield str(error)
+        return
+    found = {
+        "shape": array.shape,
+        "dtype": str(array.dtype),
+        "chunks": array.chunks,
+        "shards": array.shards,
+        "dimension_names": array.metadata.to_dict().get("dimension_names"),
+    }
+    for key, value in found.items():
+        expected = tuple(wanted[key]) if key == "dimension_names" else wanted[key]
+        if (tuple(value) if isinstance(value, list) else value) != expected:
+            yield f"{one.name}: {key} is {value}, the schema says {expected}"
+
+
+def _label_problems(reader: StoreReader, recompute: int) -> Iterator[str]:
+    """Compare a sample of the examples with what their stored geometry says."""
+    count = len(reader)
+    sample = np.unique(np.linspace(0, count - 1, min(recompute, count)).round().astype(np.int64))
+    checks: list[tuple[str, Callable[[StoreReader, NDArray[np.int64]], NDArray[np.bool_]]]] = [
+        ("patient_from_pixel is no grid of the store's spacing", _bent_grids),
+        ("a line is not normalised or its sign is not canonical", _bad_lines),
+        ("the boxes do not follow from their lines", _misplaced_boxes),
+        ("location_sine does not follow from the planes", _misplaced_slices),
+        ("the image's statistics do not follow from its pixels", _wrong_statistics),
+    ]
+    if "rasters" in reader.attributes.parts:
+        checks.append(("box_mask is not what its parameters draw", _wrong_masks))
+        checks.append(("line_heatmap is not what its parameters draw", _wrong_heatmaps))
+    for what, check in checks:
+        wrong = sample[check(reader, sample)]
+        if wrong.size:
+            yield f"{what}: {wrong.size} of {sample.size} examples looked at, the first is {wrong[0]}"
+
+
+def _bent_grids(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    matrix = reader.read("patient_from_pixel", sample)[:, :3, :3]
+    gram = np.swapaxes(matrix, 1, 2) @ matrix
+    spacing_mm = reader.attributes.spacing_mm
+    return np.asarray(~(np.abs(gram - np.diag([spacing_mm**2, spacing_mm**2, 1])) < 1e-6).all(axis=(1, 2)))
+
+
+def _bad_lines(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    line = reader.read("line", sample).astype(np.float64)
+    a, b = line[..., 0], line[..., 1]
+    bad = (np.abs(np.hypot(a, b) - 1) > UNIT_TOLERANCE) | (a < 0) | ((a == 0) & (b < 0))
+    return np.asarray((bad & ~np.isnan(line).any(axis=-1)).any(axis=-1))
+
+
+def _misplaced_boxes(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The centre at the crossing, the others at their steps along their lines."""
+    protocol = Protocol.model_validate(reader.attributes.protocol)
+    channels = [protocol.partners.index(one.partner) for one in protocol.boxes.lines]
+    lines = reader.read("line", sample).astype(np.float64)[:, channels]
+    centres = reader.read("box_centre", sample).astype(np.float64)
+    steps = np.array([1, 2, 1, 2] * 2) * protocol.box_step_px
+    wrong = np.zeros(sample.size, dtype=bool)
+    for place in np.flatnonzero(~np.isnan(centres).any(axis=(1, 2))):
+        pair, centre = lines[place], centres[place]
+        crossing = crossing_px(pair[0], pair[1])
+        own = np.repeat(pair, 4, axis=0)
+        off = np.abs((own[:, :2] * centre[1:]).sum(axis=1) + own[:, 2])
+        reach = np.linalg.norm(centre[1:] - centre[0], axis=1)
+        wrong[place] = (
+            crossing is None
+            or np.abs(crossing - centre[0]).max() > LINE_TOLERANCE_PX
+            or off.max() > LINE_TOLERANCE_PX
+            or np.abs(reach - steps).max() > LINE_TOLERANCE_PX
+        )
+    return wrong
+
+
+def _misplaced_slices(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Locations against the planes of the whole stack, where the store holds all its slices."""
+    stacks, slices = reader.column("stack_key"), reader.column("slice_index")
+    stored = reader.read("location_sine", sample), reader.read("location", sample)
+    wrong = np.zeros(sample.size, dtype=bool)
+    for place, example in enumerate(sample.tolist()):
+        members = np.flatnonzero((stacks == stacks[example]).all(axis=1))
+        order, first = np.unique(slices[members], return_index=True)
+        if order.size < 2 or order.size != reader.column("n_slices")[example]:
+            continue
+        matrices = reader.read("patient_from_pixel", members[first])
+        middle = [(reader.attributes.columns - 1) / 2, (reader.attributes.rows - 1) / 2, 0, 1]
+        along = (matrices @ np.array(middle))[:, :3] @ matrices[0, :3, 2]
+        relative = (along - along[0]) / (along[-1] - along[0])
+        expected = relative[np.searchsorted(order, slices[example])]
+        off = abs(np.sin(np.pi * expected) - stored[0][place])
+        linear = stored[1][place]
+        off = max(off, 0.0 if np.isnan(linear) else abs(expected - linear))
+        wrong[place] = not off <= np.pi * LOCATION_TOLERANCE
+    return wrong
+
+
+def _wrong_statistics(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    codes = reader.read("image", sample).astype(np.float64)
+    scale, offset = (reader.read(f"image_{one}", sample)[:, None, None] for one in ("scale", "offset"))
+    pixels = codes * scale + offset
+    wrong = np.zeros(sample.size, dtype=bool)
+    for name, found in (
+        ("mean", pixels.mean(axis=(1, 2))),
+        ("std", pixels.std(axis=(1, 2))),
+        ("min", pixels.min(axis=(1, 2))),
+        ("max", pixels.max(axis=(1, 2))),
+    ):
+        span = np.maximum(np.ptp(pixels, axis=(1, 2)), np.abs(offset[:, 0, 0]) * 1e-3)
+        wrong |= np.abs(reader.read(f"image_{name}", sample) - found) > PIXEL_TOLERANCE * span + 1e-6
+    return np.asarray(wrong & reader.read("valid", sample))
+
+
+def _wrong_masks(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    about = reader.attributes
+    centre, present = reader.read("box_centre", sample), reader.read("box_present", sample)
+    drawn = draw_boxes(centre, present, about.box_side_px, about.rows, about.columns)
+    return np.asarray((drawn != reader.read("box_mask", sample)).any(axis=(1, 2)))
+
+
+def _wrong_heatmaps(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    about = reader.attributes
+    line = reader.read("line", sample)
+    drawn = heatmap_codes(draw_heatmaps(line, about.line_sigma_px, about.rows, about.columns))
+    difference = np.abs(drawn.astype(np.int16) - reader.read("line_heatmap", sample))
+    return np.asarray((difference > 1).any(axis=(1, 2, 3)))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy.spatial.transform import Rotation
+
+from pretext_targets.choose import StackPlanes, choose_partners
+from pretext_targets.labels import label_stack
+from pretext_targets.protocol import load_protocol
+from tests.helpers.strategies import points_mm, rotations
+from tests.pretext_targets.conftest import plane, stack
+
+PROTOCOL = load_protocol("cardiac-sax").with_changes(rows=60, columns=70, spacing_mm=4.0)
+
+TILT = Rotation.from_euler("xyz", [20, -15, 35], degrees=True).as_matrix()
+"""Makes everything oblique."""
+
+
+def moved(one: StackPlanes, turn: np.ndarray, shift: np.ndarray) -> StackPlanes:
+    planes = [each.moved(turn, shift) for each in one.planes]
+    normal = turn @ one.normal
+    return StackPlanes({**one.row, "normal": normal.tolist()}, one.slice_indices, tuple(planes))
+
+
+def heart() -> tuple[StackPlanes, list[StackPlanes]]:
+    """An oblique short-axis stack of uneven spacing with both long-axis planes."""
+    sax = stack("SAX", *[plane((0, 0, z)) for z in (0.0, 8.0, 18.0, 30.0)], normal=[0, 0, 1])
+    four = stack("4CH", plane((3, 4, 10), right=(1, 0.2, 0), down=(0, 0, 1)))
+    two = stack("2CH", plane((3, 4, 10), right=(0.3, 1, 0), down=(0.1, 0, 1)))
+    straight = np.zeros(3)
+    return moved(sax, TILT, straight), [moved(one, TILT, straight) for one in (four, two)]
+
+
+@given(rotations(), points_mm())
+@settings(max_examples=20)
+def test_labels_do_not_change_when_the_patient_is_moved(turn: np.ndarray, shift: np.ndarray) -> None:
+    sax, partners = heart()
+    before = label_stack(sax, choose_partners(sax, partners, PROTOCOL), PROTOCOL)
+    boxes = PROTOCOL.as_dict()["boxes"]
+    for line in boxes["lines"]:
+        line["toward"] = (turn @ np.array(line["toward"])).tolist()
+    same_ways = PROTOCOL.with_changes(boxes=boxes)
+    sax, partners = moved(sax, turn, shift), [moved(one, turn, shift) for one in partners]
+    after = label_stack(sax, choose_partners(sax, partners, same_ways), same_ways)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(other.line, one.line, atol=1e-6)
+        np.testing.assert_allclose(other.boxes.centre_px, one.boxes.centre_px, atol=1e-6)
+        np.testing.assert_array_equal(other.boxes.present, one.boxes.present)
+        assert other.location == pytest.approx(one.location, abs=1e-9)
+        assert other.location_sine == pytest.approx(one.location_sine, abs=1e-9)
+
+
+def test_a_stack_gets_all_its_labels() -> None:
+    sax, partners = heart()
+    labels = label_stack(sax, choose_partners(sax, partners, PROTOCOL), PROTOCOL)
+    assert [one.slice_index for one in labels] == [0, 1, 2, 3]
+    np.testing.assert_allclose([one.location for one in labels], [0, 8 / 30, 18 / 30, 1], atol=1e-9)
+    assert all(one.boxes.present[0] for one in labels)
+    assert all(np.isfinite(one.line).all() for one in labels)
+    assert len({one.study_key for one in labels}) == 1
+
+
+def test_a_missing_partner_leaves_its_channel_unknown_and_no_boxes() -> None:
+    sax, partners = heart()
+    labels = label_stack(sax, choose_partners(sax, partners[:1], PROTOCOL), PROTOCOL)
+    for one in labels:
+        assert np.isnan(one.line[0]).all()
+        assert np.isfinite(one.line[1]).all()
+        assert one.boxes.reason == "partner-absent"
+        assert one.any_label
+
+
+def test_an_unknown_apex_leaves_the_linear_location_unknown() -> None:
+    sax, partners = heart()
+    unsure = StackPlanes({**sax.row, "apex_known": False}, sax.slice_indices, sax.planes)
+    labels = label_stack(unsure, choose_partners(unsure, partners, PROTOCOL), PROTOCOL)
+    assert np.isnan([one.location for one in labels]).all()
+    assert np.isfinite([one.location_sine for one in labels]).all()
+
+
+def test_superior_on_a_four_chamber_image_is_toward_the_base() -> None:
+    protocol = load_protocol("cardiac-4ch")
+    sax, partners = heart()
+    four, two = partners
+    for normal in (sax.normal, -sax.normal):
+        turned = StackPlanes({**sax.row, "normal": normal.tolist()}, sax.slice_indices, sax.planes)
+        if normal is not sax.normal and (normal != sax.normal).any():
+            turned = StackPlanes(turned.row, sax.slice_indices, sax.planes[::-1])
+        label = label_stack(four, choose_partners(four, [turned, two], protocol), protocol)[0]
+        mm = label.grid.to_patient(label.boxes.centre_px)
+        near_superior = protocol.boxes.names.index("near superior")
+        assert (mm[near_superior] - mm[0]) @ normal < -50
+    unsure = StackPlanes({**sax.row, "apex_known": False}, sax.slice_indices, sax.planes)
+    label = label_stack(four, choose_partners(four, [unsure, two], protocol), protocol)[0]
+    assert label.boxes.reason == "base-unknown"
+    assert np.isnan([label.location, label.location_sine]).all()

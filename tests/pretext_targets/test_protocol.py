@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dicomgeom.errors import WrongUse
+from pretext_targets.protocol import FOLDER, load_protocol, shipped_protocols
+
+
+def test_three_protocols_are_shipped_and_load() -> None:
+    assert shipped_protocols() == ("cardiac-4ch", "cardiac-sax", "knee-sag")
+    for name in shipped_protocols():
+        protocol = load_protocol(name)
+        assert protocol.name == name
+        assert len(protocol.boxes.names) == 9
+        assert len(set(protocol.boxes.names)) == 9
+
+
+def test_the_heart_has_the_papers_sizes() -> None:
+    protocol = load_protocol("cardiac-sax")
+    assert (protocol.rows, protocol.columns, protocol.spacing_mm) == (224, 224, 1.26)
+    assert protocol.line_sigma_px == pytest.approx(6)
+    finer = protocol.with_changes(spacing_mm=1.82)
+    assert finer.box_side_px == pytest.approx(11, abs=0.02)
+    assert finer.box_step_px == pytest.approx(30)
+
+
+def test_lengths_in_pixels_stay_pixels_at_any_spacing() -> None:
+    protocol = load_protocol("cardiac-sax").with_changes(heatmap={"sigma": 6, "units": "px"}, spacing_mm=2.0)
+    assert protocol.line_sigma_px == 6
+    assert protocol.box_step_px == pytest.approx(27.3)
+
+
+def test_unknown_keys_are_refused_by_name_and_all_at_once(tmp_path: Path) -> None:
+    text = (FOLDER / "cardiac-sax.toml").read_text()
+    path = tmp_path / "own.toml"
+    path.write_text("spcaing_mm = 1.0\nrows_ = 3\n" + text)
+    with pytest.raises(WrongUse, match=r"spcaing_mm.*rows_"):
+        load_protocol(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rows": 0}, "rows"),
+        ({"spacing_mm": -1}, "spacing_mm"),
+        ({"frames": "ED"}, "frames"),
+        ({"partners": ["2CH", "2CH"]}, "twice"),
+        ({"partners": ["SAX", "4CH"]}, "own partner"),
+        ({"partners": ["4CH", "3CH"]}, "2CH"),
+        ({"name": "../x"}, "name"),
+        ({"size": 3}, "size"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(WrongUse, match=said):
+        load_protocol("cardiac-sax").with_changes(**changes)
+
+
+def test_a_protocol_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(WrongUse, match="cardiac-4ch, cardiac-sax, knee-sag"):
+        load_protocol("cardiac-sxa")
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text("name = ")
+    with pytest.raises(WrongUse, match="not TOML"):
+        load_protocol(path)
+
+
+def test_a_users_own_file_is_read_and_comes_back_from_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text((FOLDER / "knee-sag.toml").read_text().replace('"knee-sag"', '"mine"'))
+    protocol = load_protocol(path)
+    assert protocol.name == "mine"
+    assert type(protocol).model_validate(protocol.as_dict()) == protocol

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
+from pretext_targets.build import BuildPlan
+from pretext_targets.reader import StoreReader
+from pretext_targets.store import create_group, open_store
+
+
+def test_every_array_reads_as_zarr_reads_it(built: Path) -> None:
+    reader = StoreReader(built)
+    wanted = np.random.default_rng(0).integers(0, len(reader), 40)
+    for name in reader.names:
+        whole = np.asarray(zarr.open_array(built / name, mode="r")[:])
+        found = reader.read(name, wanted)
+        assert found.dtype == whole.dtype
+        np.testing.assert_array_equal(found, whole[wanted])
+
+
+def test_columns_are_read_once_and_cannot_be_changed(built: Path) -> None:
+    reader = StoreReader(built)
+    location = reader.column("location")
+    assert reader.column("location") is location
+    with pytest.raises(ValueError, match="read-only"):
+        location[0] = 3
+    with pytest.raises(WrongUse, match="read slices of it"):
+        reader.column("image")
+
+
+def test_examples_outside_the_store_are_refused(built: Path) -> None:
+    reader = StoreReader(built)
+    for wrong in (-1, len(reader)):
+        with pytest.raises(WrongUse, match=r"0 \.\.\. 23"):
+            reader.read("image", [0, wrong])
+
+
+def test_a_reader_can_be_sent_to_another_process(built: Path) -> None:
+    reader = StoreReader(built)
+    reader.read("image", [0])
+    again = pickle.loads(pickle.dumps(reader))
+    np.testing.assert_array_equal(again.read("image", [5, 1]), reader.read("image", [5, 1]))
+
+
+def test_slices_never_written_read_as_fill(tmp_path: Path, built: Path) -> None:
+    about = open_store(built).attributes.model_copy(update={"complete": True})
+    create_group(tmp_path / "sparse.zarr", about)
+    image = zarr.open_array(tmp_path / "sparse.zarr" / "image", mode="r+")
+    image[3] = 9
+    found = StoreReader(tmp_path / "sparse.zarr").read("image", [2, 3])
+    assert not found[0].any()
+    assert (found[1] == 9).all()
+
+
+def test_damage_is_an_error_and_never_an_image(built: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(built, tmp_path / "copy.zarr"))
+    shard = store / "image" / "c" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[:8] = b"\xff" * 8
+    shard.write_bytes(content)
+    with pytest.raises(IntegrityError, match="run anatprep verify"):
+        StoreReader(store).read("image", range(7))
+    shard.write_bytes(b"short")
+    with pytest.raises(IntegrityError, match="truncated"):
+        StoreReader(store).read("image", [0])
+    shard.unlink()
+    with pytest.raises(IntegrityError, match="missing or empty"):
+        StoreReader(store).read("image", [0])
+
+
+def test_an_unfinished_store_is_refused_unless_asked_for(
+    tmp_path: Path, plan: BuildPlan, built: Path
+) -> None:
+    create_group(tmp_path / "new.zarr", open_store(built).attributes.model_copy(update={"complete": False}))
+    with pytest.raises(HalfWritten):
+        StoreReader(tmp_path / "new.zarr")
+    assert len(StoreReader(tmp_path / "new.zarr", unfinished=True)) == len(plan.examples)

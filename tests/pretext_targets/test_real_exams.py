@@ -1,0 +1,66 @@
+"""Stores built from real exams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicomgeom.catalogue import Catalogue, open_catalogue
+from dicomgeom.index import index
+from pretext_targets.build import build, plan_build
+from pretext_targets.protocol import load_protocol
+from pretext_targets.reader import StoreReader
+from pretext_targets.verify import verify_store
+from tests.helpers.real import real_exam
+
+pytestmark = pytest.mark.real
+
+
+def catalogue_of(name: str, folder: Path) -> Catalogue:
+    exam = real_exam(name)
+    index([exam], folder / "catalogue")
+    return open_catalogue(folder / "catalogue")
+
+
+@pytest.fixture(scope="module")
+def heart(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    return catalogue_of("cardiac-biv-me", tmp_path_factory.mktemp("heart"))
+
+
+def test_a_real_heart_gives_150_labelled_short_axis_images(heart: Catalogue, tmp_path: Path) -> None:
+    plan = plan_build(heart, load_protocol("cardiac-sax"))
+    summary = build(plan, tmp_path / "sax.zarr")
+    assert (summary.examples, summary.valid) == (150, 150)
+    assert set(summary.boxes.values()) == {150}
+    assert verify_store(tmp_path / "sax.zarr") == []
+    reader = StoreReader(tmp_path / "sax.zarr")
+    np.testing.assert_allclose(np.unique(reader.column("location")), np.arange(6) / 5, atol=1e-4)
+    # In the ventricle's slices blood is bright: the lines cross in one of the brightest places.
+    for example in (50, 75):
+        x, y = np.rint(reader.column("box_centre")[example, 0]).astype(int)
+        image = reader.read("image", [example])[0]
+        assert np.median(image[y - 3 : y + 4, x - 3 : x + 4]) > np.percentile(image, 80)
+
+
+def test_a_real_four_chamber_image_has_eight_boxes(heart: Catalogue, tmp_path: Path) -> None:
+    plan = plan_build(heart, load_protocol("cardiac-4ch"))
+    summary = build(plan, tmp_path / "four.zarr")
+    assert summary.examples == 25
+    absent = [name for name, count in summary.boxes.items() if count == 0]
+    assert absent == ["far inferior"]
+    assert sum(summary.boxes.values()) == 8 * 25
+    assert verify_store(tmp_path / "four.zarr") == []
+
+
+def test_a_real_knee_gives_its_fat_suppressed_sagittal_stack(tmp_path: Path) -> None:
+    plan = plan_build(catalogue_of("knee-flothesof", tmp_path), load_protocol("knee-sag"))
+    summary = build(plan, tmp_path / "knee.zarr")
+    assert (summary.examples, summary.valid) == (24, 24)
+    assert summary.left_out["fat-suppressed-preferred"] == 24
+    assert summary.boxes["centre"] == 24
+    assert verify_store(tmp_path / "knee.zarr") == []
+    sine = StoreReader(tmp_path / "knee.zarr").column("location_sine")
+    assert sine[0] == sine[-1] == 0
+    np.testing.assert_allclose(sine, sine[::-1], atol=1e-3)

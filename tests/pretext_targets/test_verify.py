@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from dicomgeom.errors import IntegrityError, WrongVersion
+from pretext_targets.manifest import FileRecord, record_of
+from pretext_targets.store import fields_of
+from pretext_targets.verify import verify_store
+
+Change = Callable[[np.ndarray], np.ndarray]
+
+ARRAYS = tuple(one.name for one in fields_of(["rasters"]))
+
+
+@pytest.fixture
+def store(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "copy.zarr"))
+
+
+def files_of(store: Path, name: str, shard: int) -> list[Path]:
+    return [path for path in (store / name / "c" / str(shard)).rglob("*") if path.is_file()] or [
+        store / name / "c" / str(shard)
+    ]
+
+
+def test_a_store_just_built_is_sound(built: Path) -> None:
+    assert verify_store(built) == []
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_one_flipped_bit_is_found_in_every_array(store: Path, name: str) -> None:
+    (path,) = files_of(store, name, 2)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    problems = verify_store(store)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{name}/c/2")
+    assert "has changed since it was written" in problems[0]
+
+
+def test_changed_metadata_is_found(store: Path) -> None:
+    for path in (store / "zarr.json", store / "image" / "zarr.json"):
+        path.write_text(path.read_text() + " ")
+    assert sorted(one.split(" ")[0] for one in verify_store(store)) == ["image/zarr.json", "zarr.json"]
+
+
+def test_a_missing_file_and_a_missing_row_are_found_with_what_to_do(store: Path) -> None:
+    files_of(store, "line_heatmap", 1)[0].unlink()
+    (store / "manifest" / "000003.json").unlink()
+    problems = verify_store(store)
+    assert problems == [
+        "line_heatmap/c/1/0/0/0 is missing; delete manifest/000001.json and run the same build-targets again",
+        "manifest/000003.json is missing; run the same build-targets again",
+    ]
+
+
+def test_a_broken_row_is_found(store: Path) -> None:
+    (store / "manifest" / "000000.json").write_text('{"shard": 0')
+    assert "000000.json is broken" in verify_store(store)[0]
+
+
+def test_a_row_that_forgot_a_file_is_found(store: Path) -> None:
+    path = store / "manifest" / "000001.json"
+    row = json.loads(path.read_text())
+    del row["files"]["image/c/1/0/0"]
+    path.write_text(json.dumps(row))
+    assert "image/c/1/0/0 is not listed by its row" in verify_store(store)[0]
+
+
+def test_other_versions_and_no_store_at_all_are_errors(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="not an anatprep store"):
+        verify_store(tmp_path / "nowhere")
+    text = (store / "zarr.json").read_text().replace('"version": 1', '"version": 2')
+    (store / "zarr.json").write_text(text)
+    with pytest.raises(WrongVersion):
+        verify_store(store)
+
+
+def tampered(store: Path, name: str, change: Change) -> None:
+    """Change an array and its hashes alike, so that only the labels themselves can tell."""
+    array = zarr.open_array(store / name, mode="r+")
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        array[...] = change(np.asarray(array[...]))
+    for row_path in (store / "manifest").glob("*.json"):
+        row = json.loads(row_path.read_text())
+        for file in row["files"]:
+            record: FileRecord = record_of(store / file)
+            row["files"][file] = {"size_bytes": record.size_bytes, "sha256": record.sha256}
+        row_path.write_text(json.dumps(row))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("box_mask", lambda old: np.roll(old, 1, axis=2), "box_mask is not what its parameters draw"),
+        ("line_heatmap", lambda old: old[:, ::-1], "line_heatmap is not what its parameters draw"),
+        ("line", lambda old: -old, "not canonical"),
+        ("line", lambda old: old * 1.001, "not normalised"),
+        ("box_centre", lambda old: old + 0.1, "boxes do not follow"),
+        ("box_centre", lambda old: old[:, [0, 2, 1, *range(3, 9)]], "boxes do not follow"),
+        ("location", lambda old: 1 - old, "location"),
+        ("location_sine", lambda old: old * 0.9, "location_sine"),
+        ("patient_from_pixel", lambda old: old * 1.01, "no grid of the store's spacing"),
+        ("image", lambda old: old // 2, "statistics do not follow"),
+    ],
+)
+def test_labels_that_no_longer_follow_from_geometry_are_found(
+    store: Path, name: str, change: Change, said: str
+) -> None:
+    tampered(store, name, change)
+    problems = verify_store(store)
+    assert any(said in problem for problem in problems), problems
