@@ -147,7 +147,8 @@ def test_all_pairs_at_once_equal_one_pair_at_a_time(
     for n, plane in enumerate(planes):
         for m, partner in enumerate(partners):
             alone = lines_between([plane], [partner])
-            np.testing.assert_allclose(table.coefficients[n, m], alone.coefficients[0, 0], rtol=1e-9, atol=1e-9)
+            here, there = table.coefficients[n, m], alone.coefficients[0, 0]
+            np.testing.assert_allclose(here, there, rtol=1e-9, atol=1e-9)
             assert table.crosses[n, m] == alone.crosses[0, 0]
 
 

@@ -1,0 +1,176 @@
+"""What a command shows: tables and sentences for people, one JSON object for scripts.
+
+With ``--json`` standard output carries exactly one JSON object and everything else goes
+to standard error, so that ``anatprep ... --json | jq`` always works.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED
+from dicomgeom.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+UPDATES_PER_SECOND = 10
+"""How often a progress bar is drawn again at most."""
+
+PIPE_WIDTH = 240
+"""Columns of text where standard output is no terminal."""
+
+
+class Screen:
+    """Where one command talks.
+
+    Parameters
+    ----------
+    as_json : bool
+        Keep standard output for the one JSON object.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        from rich.console import Console
+
+        self.as_json = as_json
+        stream = sys.stderr if as_json else sys.stdout
+        # A pipe has no width: cut nothing there.
+        width = None if stream.isatty() else PIPE_WIDTH
+        self._text: Console = Console(
+            stderr=as_json, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
+
+    def say(self, text: str = "") -> None:
+        """Print a line for people, as it stands."""
+        self._text.print(text)
+
+    def heading(self, text: str) -> None:
+        """Print a line that stands out on a terminal."""
+        self._text.print(text, style="bold")
+
+    def command(self, line: str) -> None:
+        """Print a command the way one would see it in a shell."""
+        self._text.print(f"$ {line}", style="cyan")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+        """Print rows under their columns; numbers stand right. Without rows nothing is printed."""
+        if not rows:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for number, column in enumerate(columns):
+            values = [row[number] for row in rows]
+            right = bool(values) and all(value is None or isinstance(value, int | float) for value in values)
+            table.add_column(column, justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(spelled(value) for value in row))
+        self._text.print(table, soft_wrap=False)
+
+    def counts(self, title: str, counts: Mapping[str, int]) -> None:
+        """Print how often each thing was there, the most frequent first."""
+        if counts:
+            ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            self.table((title, "count"), ordered)
+
+    def next_command(self, line: str) -> None:
+        """Name the command that comes next."""
+        self.say(f"next: {line}")
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Give a progress callback: bars on a terminal, nothing elsewhere."""
+        if not sys.stderr.isatty():
+            yield silent
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bars(
+            *columns, console=Console(stderr=True), refresh_per_second=UPDATES_PER_SECOND, transient=True
+        ) as bars:
+            yield _OneBar(bars)
+
+    def finish(self, result: Mapping[str, Any], *, skipped: bool = False, exit_code: int = EXIT_DONE) -> None:
+        """Print the JSON object where one was asked for, and end with the right exit code.
+
+        Raises
+        ------
+        typer.Exit
+            When the code is not 0: `exit_code`, or 3 when some input was skipped.
+        """
+        if self.as_json:
+            print_json(result)
+        code = EXIT_SOME_SKIPPED if skipped and exit_code == EXIT_DONE else exit_code
+        if code != EXIT_DONE:
+            raise typer.Exit(code)
+
+
+class _OneBar:
+    """Shows the step that is under way; a text that changes within a step changes its caption."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._bar: TaskID | None = None
+        self._what = ""
+        self._total: int | None = None
+        self._done = 0
+        self._drawn_at_s = 0.0
+
+    def __call__(self, what: str, *, done: int, total: int | None) -> None:
+        goes_on = self._bar is not None and total == self._total and done >= self._done
+        if self._bar is None or not (what == self._what or goes_on):
+            if self._bar is not None:
+                self._bars.remove_task(self._bar)
+            self._bar = self._bars.add_task(what, total=total)
+            self._drawn_at_s = 0.0
+        self._what, self._total, self._done = what, total, done
+        now_s = time.monotonic()
+        if now_s - self._drawn_at_s >= 1 / UPDATES_PER_SECOND or done == total:
+            self._bars.update(self._bar, description=what, completed=done, total=total)
+            self._drawn_at_s = now_s
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output; NaN, which JSON does not know, becomes null."""
+    sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and value - value != 0:
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)
+
+
+def spelled(value: object) -> str:
+    """Spell one cell of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return str(value)

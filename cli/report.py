@@ -1,0 +1,54 @@
+"""`anatprep report`: pictures for people, as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import Screen
+from cli.options import Json, WorkspaceFolder
+from cli.workspace import Workspace
+from dicomgeom.errors import WrongUse
+
+
+def report(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CATALOGUE|STORE|RUN]...", help="What to show.", show_default="all in the workspace"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="The file to write.", show_default="report.html in the workspace"
+        ),
+    ] = None,
+    workspace: WorkspaceFolder = None,
+    json: Json = False,
+) -> None:
+    """Draw catalogues, stores and runs into one self-contained HTML file.
+
+    It names exams by their hashed keys; the images in it are still patients' images.
+    """
+    screen = Screen(as_json=json)
+    room = Workspace.at(workspace)
+    chosen = sources or room.sources()
+    if not chosen:
+        raise WrongUse(f"nothing to report was named and {room.folder} holds nothing; name a folder")
+    out = output or (room.report if not sources else Path("report.html"))
+
+    from reporting.report import write_report
+
+    with screen.progress() as progress:
+        written = write_report(chosen, out, progress=progress)
+    screen.heading(f"report {written}")
+    screen.finish(
+        {
+            "report": written,
+            "sources": [str(source) for source in chosen],
+            "size_bytes": written.stat().st_size,
+        }
+    )

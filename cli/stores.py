@@ -1,0 +1,60 @@
+"""What the two commands that write stores share: the grid's options and the closing summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cli.console import Screen
+from dicomgeom.errors import NothingUsable
+
+if TYPE_CHECKING:
+    from pretext_targets.build import BuildSummary
+    from pretext_targets.protocol import Protocol
+
+
+def load_on_grid(name_or_path: str, *, size: int | None, spacing_mm: float | None) -> Protocol:
+    """Read a protocol; `size` (pixels a side) and `spacing_mm` replace its own grid where given.
+
+    Raises
+    ------
+    WrongUse
+        When there is no such protocol or the grid makes no sense.
+    """
+    from pretext_targets.protocol import load_protocol
+
+    changes: dict[str, Any] = {}
+    if size is not None:
+        changes |= {"rows": size, "columns": size}
+    if spacing_mm is not None:
+        changes["spacing_mm"] = spacing_mm
+    protocol = load_protocol(name_or_path)
+    return protocol.with_changes(**changes) if changes else protocol
+
+
+def show_store(screen: Screen, summary: BuildSummary) -> None:
+    """Print what a build wrote, what it kept, and what it left out and why."""
+    splits = ", ".join(f"{count} {split}" for split, count in summary.splits.items())
+    screen.heading(f"store {summary.store}")
+    screen.say(
+        f"{summary.examples} examples ({splits}); {summary.shards_written} shards written, "
+        f"{summary.shards_kept} were there"
+    )
+    screen.counts("left out because", summary.left_out)
+    screen.counts("no boxes because", summary.without_boxes)
+    screen.counts("pixels unusable because", summary.invalid_reasons)
+
+
+def refuse_empty(summary: BuildSummary) -> None:
+    """Say that no example of a store has pixels that can be read.
+
+    Raises
+    ------
+    NothingUsable
+        When that is so; the store stays, so that the reasons in it can be looked at.
+    """
+    if not summary.valid:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in summary.invalid_reasons.items())
+        raise NothingUsable(
+            f"none of the {summary.examples} examples of {summary.store} is usable ({reasons}); "
+            "check the files, remove the store and build it again"
+        )

@@ -1,0 +1,143 @@
+"""`anatprep train`: pretraining and fine-tuning by recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import Screen
+from cli.options import Device, Json, WorkspaceFolder
+from cli.workspace import STORE_MARKER, Workspace, command_line
+from dicomgeom.errors import AnatprepError, WrongUse
+
+DEFAULT_RECIPE = "pretrain-mtl"
+
+MAIN_STORE = "main"
+"""What a store is called in a recipe when it was given without a name."""
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A shipped name or a TOML file.")] = (
+        DEFAULT_RECIPE
+    ),
+    stores: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--store",
+            metavar="[NAME=]PATH",
+            help="A store; NAME where the recipe has several.",
+            show_default="the one in the workspace that fits",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="The run to write or to go on with.", show_default="in the workspace"
+        ),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="RUN|WEIGHTS", help="Start from these weights.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override the recipe, e.g. steps=500; may be repeated."
+        ),
+    ] = None,
+    device: Device = "auto",
+    workspace: WorkspaceFolder = None,
+    json: Json = False,
+) -> None:
+    """Train a network as a recipe says; goes on by itself where it was interrupted."""
+    screen = Screen(as_json=json)
+    overrides = _pairs(settings or (), "--set", "KEY=VALUE")
+    if init is not None and not init.exists():
+        raise WrongUse(f"{init} does not exist; --init takes a run folder or a .safetensors file")
+    room = Workspace.at(workspace)
+    given = named_stores(stores or ())
+
+    from training.recipe import load_recipe
+
+    checked = load_recipe(recipe, overrides)
+    chosen = given or {MAIN_STORE: _fitting_store(screen, room, checked.view)}
+
+    from training.loop import train as train_network
+
+    run = output or room.create().run(Path(recipe).stem)
+    with screen.progress() as progress:
+        summary = train_network(checked, chosen, run, init=init, device=device, progress=progress)
+    screen.heading(f"run {run}")
+    screen.say(
+        f"{summary.steps} steps, {summary.seconds:.0f} s, {summary.images_per_second:.0f} images a second"
+    )
+    for note in summary.notes:
+        screen.say(f"note: {note}")
+    screen.table(("loss", "last"), sorted(summary.losses.items()))
+    following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
+    screen.next_command(command_line("anatprep", *following))
+    screen.finish(summary.as_json())
+
+
+def named_stores(words: Sequence[str]) -> dict[str, Path]:
+    """Turn ``NAME=PATH`` or ``PATH`` words into stores by name.
+
+    Raises
+    ------
+    WrongUse
+        When a name comes twice or a path does not exist; all of them at once.
+    """
+    stores: dict[str, Path] = {}
+    for word in words:
+        name, separator, path = word.partition("=")
+        if not separator or Path(word).exists():
+            name, path = MAIN_STORE, word
+        if name in stores:
+            raise WrongUse(f"two stores are called {name!r}; name them apart: --store NAME=PATH")
+        stores[name] = Path(path)
+    missing = [str(path) for path in stores.values() if not path.exists()]
+    if missing:
+        raise WrongUse(f"no store at {', '.join(missing)}; `anatprep build-targets` writes stores")
+    return stores
+
+
+def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
+    """Split ``KEY=VALUE`` words."""
+    wrong = [word for word in words if not word.partition("=")[0] or "=" not in word]
+    if wrong:
+        raise WrongUse(f"{option} {' '.join(wrong)}: expected {form}")
+    return {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words)}
+
+
+def _fitting_store(screen: Screen, room: Workspace, view: str) -> Path:
+    """Choose the workspace's store of the recipe's view ("" = any) with the most examples.
+
+    Raises
+    ------
+    WrongUse
+        When no store fits; says what is there.
+    """
+    from pretext_targets.store import open_store
+
+    sizes: dict[Path, int] = {}
+    others: list[str] = []
+    for path in room.stores():
+        try:
+            attributes = open_store(path).attributes
+        except AnatprepError as error:
+            others.append(str(error))
+            continue
+        carrier = str(attributes.protocol.get("carrier", ""))
+        if view and carrier != view:
+            others.append(f"{path.name} holds {carrier} images, the recipe is for {view}")
+            continue
+        sizes[path] = attributes.examples
+    if not sizes:
+        found = "; ".join(others) or f"no */{STORE_MARKER} under {room.folder / 'stores'}"
+        raise WrongUse(f"no store to train on ({found}); run `anatprep build-targets` first")
+    fitting = max(sizes, key=lambda path: (sizes[path], path.name))
+    others += [f"{path.name} has fewer examples" for path in sizes if path != fitting]
+    screen.say(f"training on {fitting}" + (f" ({'; '.join(others)})" if others else ""))
+    return fitting

@@ -1,0 +1,79 @@
+"""`anatprep verify`: whether a catalogue, a store or a run is whole and says what its inputs say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import Screen
+from cli.options import Json, WorkspaceFolder
+from cli.workspace import CATALOGUE_MARKER, RUN_MARKER, STORE_MARKER, Workspace
+from dicomgeom.errors import EXIT_DONE, EXIT_INTEGRITY, IntegrityError, WrongUse
+
+PROBLEMS_SHOWN = 20
+
+
+def verify(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CATALOGUE|STORE|RUN]...", help="What to look at.", show_default="all in the workspace"
+        ),
+    ] = None,
+    recompute: Annotated[
+        int, typer.Option("--recompute", min=0, help="Labels of a store to compute again from its geometry.")
+    ] = 32,
+    workspace: WorkspaceFolder = None,
+    json: Json = False,
+) -> None:
+    """Check catalogues, stores and runs; ends with code 5 when one is broken."""
+    screen = Screen(as_json=json)
+    room = Workspace.at(workspace)
+    chosen = paths or room.sources()
+    if not chosen:
+        raise WrongUse(f"nothing to verify was named and {room.folder} holds nothing; name a folder")
+    problems: dict[str, list[str]] = {}
+    for path in chosen:
+        found = _problems_of(path, recompute)
+        problems[str(path)] = found
+        screen.heading(f"{path}: {'sound' if not found else f'{len(found)} problems'}")
+        for problem in found[:PROBLEMS_SHOWN]:
+            screen.say(f"  {problem}")
+        if len(found) > PROBLEMS_SHOWN:
+            screen.say(f"  and {len(found) - PROBLEMS_SHOWN} more")
+    broken = any(problems.values())
+    screen.finish(
+        {"sound": not broken, "problems": problems}, exit_code=EXIT_INTEGRITY if broken else EXIT_DONE
+    )
+
+
+def _problems_of(path: Path, recompute: int) -> list[str]:
+    """Ask the floor that wrote it what is wrong with a folder."""
+    try:
+        return _checker_of(path, recompute)(path)
+    except IntegrityError as error:
+        return [str(error)]
+
+
+def _checker_of(path: Path, recompute: int) -> Callable[[Path], list[str]]:
+    if not path.exists():
+        raise WrongUse(f"{path} does not exist; name a catalogue, a store or a run")
+    if (path / CATALOGUE_MARKER).exists():
+        from dicomgeom.catalogue import verify_catalogue
+
+        return verify_catalogue
+    if (path / STORE_MARKER).exists():
+        from pretext_targets.verify import verify_store
+
+        return lambda store: verify_store(store, recompute=recompute)
+    if (path / RUN_MARKER).exists():
+        from training.loop import verify_run
+
+        return verify_run
+    raise IntegrityError(
+        f"{path} is no catalogue, store or run (none of {CATALOGUE_MARKER}, {STORE_MARKER}, {RUN_MARKER} "
+        "in it); name the folder that a command wrote"
+    )

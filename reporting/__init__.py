@@ -1,0 +1,1 @@
+"""Pictures for people: a catalogue, a store or a run as one self-contained HTML file. Floor 3."""

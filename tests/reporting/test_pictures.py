@@ -1,0 +1,69 @@
+"""Pictures: pixels survive the way into the page, and what is drawn over them lies where it should."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from reporting.pictures import Picture, boxes_over, classes_png, grey_png, heat_png, lines_over
+
+
+def decoded(address: str) -> NDArray[np.uint8]:
+    prefix, _, data = address.partition(",")
+    assert prefix == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_an_image_keeps_its_size_and_its_order_of_greys() -> None:
+    image = np.linspace(-3, 900, 12 * 20).reshape(12, 20)
+    shown = decoded(grey_png(image))
+    assert shown.shape == (12, 20)
+    assert shown[0, 0] == 0
+    assert shown[-1, -1] == 255
+    assert (np.diff(shown.ravel().astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 7.5, np.nan])
+def test_a_flat_image_can_be_shown(value: float) -> None:
+    assert (decoded(grey_png(np.full((4, 5), value))) == 0).all()
+
+
+def test_one_bright_pixel_does_not_make_the_rest_black() -> None:
+    image = np.tile(np.arange(100.0), (100, 1))
+    image[50, 50] = 1e6
+    assert decoded(grey_png(image))[0, 60] > 100
+
+
+def test_a_heatmap_is_opaque_where_it_is_high_and_clear_where_it_is_zero() -> None:
+    heat = decoded(heat_png(np.array([[0.0, 0.5, 1.0, np.nan]]), "#ff0000"))
+    assert heat[0, :, 3].tolist() == [0, pytest.approx(108, abs=1), pytest.approx(217, abs=1), 0]
+    assert heat[0, 2, :3].tolist() == [255, 0, 0]
+
+
+def test_the_background_and_unknown_classes_are_clear() -> None:
+    painted = decoded(classes_png(np.array([[0, 1, 2, 200]]), ("#000000", "#ff0000", "#00ff00")))
+    assert (painted[0, :, 3] > 0).tolist() == [False, True, True, False]
+    assert painted[0, 1, :3].tolist() == [255, 0, 0]
+
+
+def test_lines_end_at_the_edges_of_the_image_and_absent_ones_vanish() -> None:
+    lines = [[1.0, 0.0, -5.0], [np.nan] * 3, [0.0, 1.0, 40.0]]  # column 5; absent; row -40, outside
+    drawn = lines_over(lines, ["4CH", "2CH", "3CH"], columns=20, rows=12)
+    assert [line.name for line in drawn] == ["4CH"]
+    assert {drawn[0].x1, drawn[0].x2} == {5.0}
+    assert {drawn[0].y1, drawn[0].y2} == {-0.5, 11.5}
+
+
+def test_boxes_stand_round_their_centres_and_absent_ones_vanish() -> None:
+    drawn = boxes_over([[10.0, 4.0], [1.0, 1.0]], [True, False], 6.0, ["centre", "far left"])
+    assert [(box.x, box.y, box.side, box.name) for box in drawn] == [(7.0, 1.0, 6.0, "centre")]
+
+
+def test_pixels_that_are_not_square_are_shown_in_their_proportions() -> None:
+    picture = Picture("", columns=100, rows=50, column_spacing=1.0, row_spacing=2.0)
+    assert picture.width == picture.height == 100

@@ -1,0 +1,229 @@
+"""The report is one file that needs nothing else, shows what it should, and tells nobody's name."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicomgeom.catalogue import open_catalogue
+from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
+from dicomgeom.index import index
+from pretext_targets.build import build, plan_build
+from pretext_targets.protocol import load_protocol
+from reporting.report import write_report
+from tests.helpers.exams import DESCRIPTION, PATIENT_ID, PATIENT_NAME, STUDY_DATE
+
+
+@pytest.fixture(scope="module")
+def catalogue(heart_export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "catalogue"
+    bad = heart_export.parent / "more"
+    bad.mkdir(exist_ok=True)
+    (bad / "letter.txt").write_text("no image")
+    index([heart_export, bad], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(catalogue: Path) -> Path:
+    protocol = load_protocol("cardiac-sax").with_changes(rows=48, columns=48, spacing_mm=5.0)
+    path = catalogue.parent / "sax.zarr"
+    build(plan_build(open_catalogue(catalogue), protocol), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written_run(tmp_path_factory.mktemp("runs") / "one", dice=0.5)
+
+
+def written_run(folder: Path, *, dice: float, init: str = "") -> Path:
+    """A run folder as the training writes it, without training."""
+    folder.mkdir(parents=True)
+    recipe = {
+        "name": "segment-sax",
+        "paper": "A paper",
+        "steps": 30,
+        "batch_size": 4,
+        "streams": [{"task": "x"}],
+    }
+    run = {"format": "anatprep-run", "version": 1, "state": "done", "recipe": recipe, "init_sha256": init}
+    (folder / "run.json").write_text(json.dumps(run))
+    lines = [
+        {"step": s, "loss": 1 / s, "parts": {"main/a": 1 / s}, "images_per_s": 9.0} for s in (10, 20, 30)
+    ]
+    lines.append({"step": 30, "validation": {"main/a": 0.4}})
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 40, "lo')
+    task = {
+        "images": 6,
+        "patients": {"ab" * 16: {"dice LV cavity": dice}},
+        "mean": {"dice LV cavity": dice},
+        "sd": {"dice LV cavity": None},
+        "counts": {"dice LV cavity: empty in truth": 2},
+    }
+    (folder / "evaluation.json").write_text(json.dumps({"split": "test", "tasks": {"segmentation": task}}))
+    image = np.random.default_rng(0).normal(size=(2, 16, 12)).astype(np.float32)
+    classes = (image > 0.5).astype(np.uint8)
+    heat = np.abs(np.stack([image, image], axis=1))
+    np.savez(
+        folder / "samples.npz",
+        image=image,
+        target_segmentation=classes,
+        prediction_segmentation=classes,
+        target_heatmaps=heat,
+        prediction_heatmaps=heat,
+        target_location=np.array([0.25, np.nan], dtype=np.float32),
+        prediction_location=np.array([0.5, 0.75], dtype=np.float32),
+        held_out=np.array(True),
+    )
+    return folder
+
+
+class Links(HTMLParser):
+    """Collects every address that a browser would load or follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "data")
+        ]
+
+
+def links_of(page: str) -> Links:
+    parser = Links()
+    parser.feed(page)
+    return parser
+
+
+@pytest.fixture
+def page(catalogue: Path, store: Path, run_folder: Path, tmp_path: Path) -> str:
+    return write_report([catalogue, store, run_folder], tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_but_itself(page: str) -> None:
+    links = links_of(page)
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in links.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(links.tags)
+    assert not re.search(r"https?://|url\(|@import", page)
+
+
+def test_the_page_tells_no_name_number_date_uid_or_path(
+    page: str, catalogue: Path, heart_export: Path
+) -> None:
+    tables = open_catalogue(catalogue)
+    secrets = {PATIENT_NAME, "Secretovsky", PATIENT_ID, STUDY_DATE, "2019", DESCRIPTION, str(heart_export)}
+    secrets |= {str(catalogue), *tables.images["sop_instance_uid"], *tables.images["path"]}
+    secrets |= {*tables.stacks["study_instance_uid"], *tables.stacks["patient_key"]}
+    # Base64 may spell anything by chance: look at the words only.
+    words = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+    assert not [secret for secret in secrets if secret in words]
+    assert not re.search(r"\b\d+(\.\d+){5,}\b", words)
+
+
+def test_the_catalogue_shows_each_stack_with_its_lines_and_evidence(catalogue: Path, tmp_path: Path) -> None:
+    page = write_report(catalogue, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count("<image ") == 3  # SAX, 4CH, 2CH
+    assert page.count("<line x1") == 6  # each is cut by the two others
+    for word in ("SAX", "4CH", "2CH", "of evidence", "Files left out, and why"):
+        assert word in page
+
+
+def test_the_store_shows_lines_boxes_heatmaps_and_locations(store: Path, tmp_path: Path) -> None:
+    page = write_report(store, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count("<image ") == 4 + 3 + 2 * 2  # slices; image, lines, boxes; two heatmaps over the image
+    assert page.count("<rect ") >= 4
+    for word in ("heatmap of 2CH", "heatmap of 4CH", "location 0.33", "label by label", "near left"):
+        assert word in page
+
+
+def test_the_run_shows_curves_predictions_and_measures(run_folder: Path, tmp_path: Path) -> None:
+    page = write_report(run_folder, tmp_path / "r.html").read_text(encoding="utf-8")
+    for word in ("Training loss", "Loss on validation patients", "segmentation, predicted", "heatmaps, truth",
+                 "dice LV cavity", "All settings", "from scratch", "30 of 30"):  # fmt: skip
+        assert word in page
+    assert "location: 0.25 (0.50 predicted)" in page
+
+
+def test_two_evaluated_runs_are_compared(run_folder: Path, tmp_path: Path) -> None:
+    other = written_run(tmp_path / "other", dice=0.75, init="abc")
+    page = write_report([run_folder, other], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Runs compared" in page
+    assert "segment-sax, from pretrained weights" in page
+    assert "Runs compared" not in write_report(other, tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def test_runs_measured_on_other_patients_are_not_compared(run_folder: Path, tmp_path: Path) -> None:
+    other = written_run(tmp_path / "other", dice=0.75)
+    text = (other / "evaluation.json").read_text().replace("ab" * 16, "cd" * 16)
+    (other / "evaluation.json").write_text(text)
+    page = write_report([run_folder, other], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Runs compared" not in page
+
+
+def test_the_files_of_a_run_are_called_as_the_training_calls_them() -> None:
+    from reporting import run_section
+    from training import evaluate, log, run_folder, transfer, validation
+
+    assert run_section.RUN_FILE == transfer.RUN_FILE == run_folder.RUN_FILE
+    assert run_section.LOG_FILE == log.LOG_FILE
+    assert run_section.EVALUATION_FILE == evaluate.EVALUATION_FILE
+    assert run_section.SAMPLES_FILE == validation.SAMPLES_FILE
+
+
+def test_what_people_wrote_cannot_become_markup(run_folder: Path, tmp_path: Path) -> None:
+    folder = written_run(tmp_path / "evil", dice=0.5)
+    run = json.loads((folder / "run.json").read_text())
+    run["recipe"]["paper"] = "<script>alert(1)</script>"
+    (folder / "run.json").write_text(json.dumps(run))
+    assert "script" not in links_of(write_report(folder, tmp_path / "r.html").read_text("utf-8")).tags
+
+
+def test_the_file_is_private_and_replaced_in_one_step(run_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "r.html"
+    write_report(run_folder, out)
+    write_report(run_folder, out)
+    assert out.stat().st_mode & 0o077 == 0
+    assert [file.name for file in out.parent.iterdir()] == ["r.html"]
+
+
+def test_a_broken_source_leaves_the_last_report_as_it_was(run_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.html"
+    write_report(run_folder, out)
+    before = out.read_bytes()
+    folder = written_run(tmp_path / "broken", dice=0.5)
+    (folder / "samples.npz").write_bytes(b"PK half of a file")
+    with pytest.raises(IntegrityError, match=r"samples\.npz"):
+        write_report(folder, out)
+    assert out.read_bytes() == before
+
+
+def test_what_is_none_of_the_three_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with pytest.raises(IntegrityError, match="no catalogue, store or run"):
+        write_report(tmp_path / "other", tmp_path / "r.html")
+    with pytest.raises(WrongUse, match="does not exist"):
+        write_report(tmp_path / "nowhere", tmp_path / "r.html")
+    with pytest.raises(WrongUse, match="nothing to report"):
+        write_report([], tmp_path / "r.html")
+
+
+def test_a_half_written_store_is_refused(store: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "half.zarr"
+    shutil.copytree(store, copy)
+    marker = json.loads((copy / "zarr.json").read_text())
+    marker["attributes"]["anatprep"]["complete"] = False
+    (copy / "zarr.json").write_text(json.dumps(marker))
+    with pytest.raises(HalfWritten):
+        write_report(copy, tmp_path / "r.html")
