@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dicomgeom.catalogue import Catalogue, open_catalogue
 from dicomgeom.index import index
@@ -42,6 +43,32 @@ def test_a_real_heart_gives_150_labelled_short_axis_images(heart: Catalogue, tmp
         x, y = np.rint(reader.column("box_centre")[example, 0]).astype(int)
         image = reader.read("image", [example])[0]
         assert np.median(image[y - 3 : y + 4, x - 3 : x + 4]) > np.percentile(image, 80)
+
+
+def test_partner_lines_of_a_real_heart_pass_through_the_manual_lv_contours(
+    heart: Catalogue, tmp_path: Path
+) -> None:
+    points = lv_contour_points_mm()
+    build(plan_build(heart, load_protocol("cardiac-sax").with_changes(frames=1)), tmp_path / "sax.zarr")
+    reader = StoreReader(tmp_path / "sax.zarr")
+    seen = 0
+    for matrix, lines in zip(reader.column("patient_from_pixel"), reader.column("line"), strict=True):
+        on_grid = np.linalg.solve(matrix, np.append(points, np.ones((len(points), 1)), axis=1).T).T
+        contour = on_grid[np.abs(on_grid[:, 2]) < 0.1, :2]
+        if len(contour) < 10:
+            continue  # a slice above the ventricle
+        seen += 1
+        for line in lines:
+            sides = np.sign(contour @ line[:2] + line[2])
+            assert np.abs(sides.mean()) < 0.8  # blood on both sides: the line passes through
+    assert seen >= 4
+
+
+def lv_contour_points_mm() -> NDArray[np.float64]:
+    """Points of manual endocardial contours of the first frame on short-axis planes, mm LPS."""
+    folder = real_exam("cardiac-biv-me") / "example" / "guidepoints" / "default" / "patient1"
+    rows = [line.split() for line in (folder / "GPFile_000.txt").read_text().splitlines()[1:]]
+    return np.array([[float(word) for word in row[:3]] for row in rows if row[3] == "SAX_LV_ENDOCARDIAL"])
 
 
 def test_a_real_four_chamber_image_has_eight_boxes(heart: Catalogue, tmp_path: Path) -> None:
