@@ -165,6 +165,11 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """Spell a number with its noun: "1 patient", "2 studies"; the plural takes an s unless it is given."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
 def spelled(value: object) -> str:
     """Spell one cell of a table."""
     if value is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Screen
+from cli.console import Screen, counted
 from cli.options import Json, WorkspaceFolder
 from cli.workspace import Workspace, command_line
 from dicomgeom.errors import WrongUse
@@ -34,6 +34,35 @@ def index(
         bool,
         typer.Option("--strict-frames", help="Never assume that two frames of reference are the same."),
     ] = False,
+    views: Annotated[
+        Path | None,
+        typer.Option("--views", help="A TOML file with your word on views, which beats the geometry."),
+    ] = None,
+    propose_ed_es: Annotated[
+        bool,
+        typer.Option(
+            "--propose-ed-es",
+            help="Also read pixels of the cines and propose end-diastole and end-systole (phases.parquet).",
+        ),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that read and sort on this machine.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            help="A dask scheduler (tcp://...) whose workers see the sources under the same paths.",
+        ),
+    ] = None,
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            "--manifest",
+            help="Of a public data set (a name such as data-science-bowl-2015, or a TOML file): its counts "
+            "are checked and its splits kept.",
+        ),
+    ] = None,
     workspace: WorkspaceFolder = None,
     json: Json = False,
 ) -> None:
@@ -50,25 +79,42 @@ def index(
     room = Workspace.at(workspace)
     catalogue = output or room.create().catalogue
 
+    from dicomgeom.catalogue import open_catalogue
+    from dicomgeom.data_manifest import incomplete, keep_data_manifest, load_data_manifest
     from dicomgeom.index import index as index_sources
+    from dicomgeom.phase_table import write_phases
 
+    if manifest is not None:
+        load_data_manifest(manifest)  # complains before anything is read
     with screen.progress() as progress:
         summary = index_sources(
             sources,
             catalogue,
             salt_file=salt_file,
             strict_frames=strict_frames,
+            views=views,
+            workers=workers,
+            scheduler=scheduler,
             progress=progress,
         )
+        if propose_ed_es:
+            write_phases(open_catalogue(catalogue), progress=progress)
     screen.heading(f"catalogue {summary.catalogue}")
     screen.say(
-        f"{summary.read} files read, {summary.unchanged} unchanged; {summary.patients} patients, "
-        f"{summary.studies} studies, {summary.stacks} stacks"
+        f"{counted(summary.read, 'file')} read, {summary.unchanged} unchanged; "
+        f"{counted(summary.patients, 'patient')}, {counted(summary.studies, 'study', 'studies')}, "
+        f"{counted(summary.stacks, 'stack')}"
     )
     screen.counts("view", summary.views)
     screen.counts("left out because", summary.reasons)
+    missing = []
+    if manifest is not None:
+        missing = incomplete(keep_data_manifest(manifest, catalogue), sources)
+        for line in missing:
+            screen.say(f"not as the manifest says: {line}")
     named = [] if output is None else [str(output)]
     screen.say(f"look at it: {command_line('anatprep', 'show', named, room.spelled() if not named else [])}")
     following = ["-o", "STORE", "--protocol", "PROTOCOL"] if named else room.spelled()
     screen.next_command(command_line("anatprep", "build-targets", named, following))
-    screen.finish(summary.as_json(), skipped=bool(summary.reasons))
+    told = {} if manifest is None else {"not_as_the_manifest_says": missing}
+    screen.finish(summary.as_json() | told, skipped=bool(summary.reasons or missing))

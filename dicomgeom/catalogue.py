@@ -36,6 +36,9 @@ FORMAT: Final = "anatprep-catalogue"
 VERSION: Final = 1
 MARKER: Final = "catalogue.json"
 
+ROW_GROUP_ROWS: Final = 50_000
+"""Rows that are packed, and held, together while a table is written."""
+
 VECTOR: Final = pl.Array(pl.Float64, 3)
 
 
@@ -83,8 +86,8 @@ HEADER: Final = (
     Column("cosine_residual", pl.Float64, "by how much the cosines of the file missed orthonormality"),
     Column("image_type", pl.String, "(0008,0008), values joined by backslashes"),
     Column("manufacturer", pl.String, "(0008,0070)"),
-    Column("sequence", pl.String, "Scanning Sequence (0018,0020)"),
-    Column("contrast_kind", pl.String, "map, flow-phase, flow-magnitude, or empty"),
+    Column("sequence", pl.String, "Scanning Sequence (0018,0020), and the velocity that is encoded"),
+    Column("contrast_kind", pl.String, "map, flow-phase, flow-magnitude, phase, real, imaginary, or empty"),
     Column("fat_suppressed", pl.Boolean, "by scan options or description"),
     Column("series_number", pl.Int64, "(0020,0011)"),
     Column("acquisition_number", pl.Int64, "(0020,0012)"),
@@ -110,17 +113,18 @@ IMAGES: Final = (
     Column("slice_index", pl.Int32, "along the stack's normal, from 0"),
     Column("phase_index", pl.Int32, "in time, from 0; null when the order is not known"),
     Column("phase_source", pl.String, "the evidence that ordered the phases"),
+    Column("rr_fraction", pl.Float64, "moment in the beat, 0 to 1 of R-R; null when not stated"),
     Column("left_out", pl.String, "why the image is in no stack; empty when it is in one"),
 )
 
 STACKS: Final = (
     Column("stack_id", pl.String, "hash of the images it holds"),
-    Column("study_instance_uid", pl.String, "study"),
+    Column("study_instance_uid", pl.String, "study; the first of several that are seen as one"),
     Column("patient_key", pl.String, "salted hash"),
     Column("frame_of_reference", pl.String, "shared frame; empty when assumed"),
     Column("frame_assumed", pl.Boolean, "whether the files' own frames were seen through"),
-    Column("frame_reason", pl.String, "why the frame was assumed"),
-    Column("kind", pl.String, "cine, static, dynamic, map, flow-magnitude, flow-phase or localizer"),
+    Column("frame_reason", pl.String, "why the frame was assumed: a word, see Reasons"),
+    Column("kind", pl.String, "cine, static, dynamic, localizer, or the contrast_kind of its images"),
     Column("contrast_key", pl.String, "what tells this contrast from others on the same planes"),
     Column("fat_suppressed", pl.Boolean, "by scan options or description"),
     Column("view", pl.String, "SAX, 2CH, 3CH, 4CH, RV2CH, RVOT, LAX, SAG, COR, AX or OTHER"),
@@ -139,7 +143,7 @@ STACKS: Final = (
     Column("series_number", pl.Int64, "highest of its series"),
     Column("series_description", pl.String, "distinct ones joined by ' | '"),
     Column("superseded_by", pl.String, "stack_id of a later repeat at the same planes; empty when none"),
-    Column("reason", pl.String, "what a user should know of it"),
+    Column("reason", pl.String, 'what a user should know of it: words joined by "; ", see Reasons'),
 )
 
 LINES: Final = (
@@ -237,11 +241,24 @@ def read_marker(folder: Path) -> dict[str, Any]:
     return dict(marker)
 
 
-def write_catalogue(folder: Path, salt: bytes, tables: Mapping[str, pl.DataFrame]) -> None:
+def begin_catalogue(folder: Path, salt: bytes) -> None:
+    """Write down the salt before the first table is there: what is read meanwhile is hashed with it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    if not (folder / MARKER).exists():
+        _write_marker(folder, salt, state="writing")
+
+
+def write_catalogue(
+    folder: Path,
+    salt: bytes,
+    tables: Mapping[str, pl.DataFrame | pl.LazyFrame],
+    made_by: Mapping[str, str] | None = None,
+) -> None:
     """Write all tables so that a kill at any moment leaves a catalogue that is whole or says it is not.
 
     Tables are first written in full under another name; the marker says "writing" only
-    while they are renamed into place.
+    while they are renamed into place. `made_by` is kept in it: see `index.Stamp`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -251,15 +268,19 @@ def write_catalogue(folder: Path, salt: bytes, tables: Mapping[str, pl.DataFrame
     fresh.mkdir(mode=0o700)
     for name, columns in TABLES.items():
         schema = schema_of(columns)
-        table = tables[name].select(schema.names()).cast(schema)
-        with open(fresh / f"{name}.parquet", "wb") as file:
-            table.write_parquet(file)
-            file.flush()
+        path = fresh / f"{name}.parquet"
+        path.touch(mode=0o600)
+        # Sorted in pieces on disk: a table of a million images is never whole in memory.
+        tables[name].lazy().select(schema.names()).cast(schema).sink_parquet(
+            path, row_group_size=ROW_GROUP_ROWS
+        )
+        with open(path, "rb") as file:
             os.fsync(file.fileno())
+    written = _table_hashes(fresh)
     _write_marker(folder, salt, state="writing")
     for name in TABLES:
         (fresh / f"{name}.parquet").replace(folder / f"{name}.parquet")
-    _write_marker(folder, salt, state="complete")
+    _write_marker(folder, salt, state="complete", sha256=written, made_by=dict(made_by or {}))
     fresh.rmdir()
 
 
@@ -267,10 +288,8 @@ def _table_hashes(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in TABLES}
 
 
-def _write_marker(folder: Path, salt: bytes, state: str) -> None:
-    marker: dict[str, Any] = {"format": FORMAT, "version": VERSION, "state": state, "salt": salt.hex()}
-    if state == "complete":
-        marker["sha256"] = _table_hashes(folder)
+def _write_marker(folder: Path, salt: bytes, state: str, **more: Any) -> None:
+    marker = {"format": FORMAT, "version": VERSION, "state": state, "salt": salt.hex(), **more}
     fresh = folder / f".{MARKER}.{uuid.uuid4().hex}"
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(marker, file, indent=2)

@@ -23,6 +23,12 @@ PHASE_EVIDENCE: Final = (
 INTERVAL_SLACK: Final = 1.3
 """Trigger times of one beat stay below this many R-R intervals (the nominal interval is a mean)."""
 
+LONGEST_BEAT_MS: Final = 2500.0
+"""Where no R-R interval is stated, later trigger times belong to further beats (24 beats a minute)."""
+
+SHORTEST_STEP_MS: Final = 5.0
+"""Phases of a cine are further apart; first-pass images of many beats share a delay, give or take little."""
+
 Row = Mapping[str, Any]
 
 
@@ -62,14 +68,30 @@ def _tells_apart(values: Sequence[Any]) -> bool:
 def is_one_beat(rows: Sequence[Row], order: PhaseOrder) -> bool:
     """Whether the phases are one heartbeat (a cine) and not a series of beats (perfusion) or repeats.
 
-    Either the trigger times of each plane rise within one R-R interval, or the scanner
+    Either the trigger times of the fullest plane step through one R-R interval, or the scanner
     says that the plane holds that many cardiac images.
     """
     fullest = max(order.planes, key=len)
     if len(fullest) < 2:
         return False
     if order.source == "trigger-time":
-        last = rows[fullest[-1]]
-        interval = last["nominal_interval_ms"]
-        return not interval or last["trigger_time_ms"] <= INTERVAL_SLACK * interval
+        delays_ms = [float(rows[i]["trigger_time_ms"]) for i in fullest]
+        interval_ms = rows[fullest[-1]]["nominal_interval_ms"]
+        longest_ms = INTERVAL_SLACK * interval_ms if interval_ms else LONGEST_BEAT_MS
+        step_ms = (delays_ms[-1] - delays_ms[0]) / (len(delays_ms) - 1)
+        return step_ms >= SHORTEST_STEP_MS and delays_ms[-1] <= longest_ms
     return all((rows[i]["cardiac_images"] or 0) >= max(2, len(fullest) // 2) for i in fullest)
+
+
+def rr_fraction(row: Row, source: str) -> float | None:
+    """When in the beat an image was taken, as a fraction of its R-R interval; None where that is not stated.
+
+    Slices are taken in different beats, with different counts of phases: their phases are
+    compared by this fraction, never by number. It is not guessed from the number of phases,
+    since triggered cines leave out the end of the beat.
+    """
+    delay_ms, interval_ms = row["trigger_time_ms"], row["nominal_interval_ms"]
+    if "trigger-time" not in source.split("+") or delay_ms is None or not interval_ms:
+        return None
+    fraction = float(delay_ms) / float(interval_ms)
+    return fraction if 0 <= fraction <= INTERVAL_SLACK else None  # else it counts from an earlier beat

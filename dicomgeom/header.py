@@ -1,59 +1,46 @@
 """One DICOM dataset -> one `ImageHeader` for each of its frames.
 
-The only module that reads DICOM attributes. Reading is lenient, since exports are not
+With the modules it calls (`contrast`, `enhanced`, `siemens_mosaic`, `uih_grid`) the only one
+that reads DICOM attributes. Reading is lenient, since exports are not
 clean: what cannot be understood becomes None (`attributes.py`). What cannot be placed in
 the patient is refused with a reason; a position is never guessed.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from pydicom.dataset import Dataset
-
-from dicomgeom.attributes import Attributes
+from dicomgeom import contrast, enhanced, siemens_mosaic, uih_grid
+from dicomgeom.attributes import Attributes, Source, private_tags
 from dicomgeom.errors import GeometryError, UnusableFile
+from dicomgeom.image_fields import (
+    LARGEST_COORDINATE_MM,
+    acquired_at,
+    first_number,
+    temporal_position,
+    trigger_time_ms,
+)
 from dicomgeom.plane import ImagePlane, orthonormal_axes
+from dicomgeom.tiles import TiledImage
 
+MOSAIC: Final = "MOSAIC"
+GRID: Final = "VFRAME"
+"""Image Type values of Siemens and UIH for an image made of tiles."""
+
+CLASSIC_MR_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.4"
 MR_IMAGE_CLASSES: Final = frozenset(
     {
-        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+        CLASSIC_MR_IMAGE,
         "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
         "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image Storage
         "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
     }
 )
 
-DERIVED_TOKENS: Final = frozenset(
-    {
-        "MPR",
-        "MIP",
-        "MINIP",
-        "PROJECTION IMAGE",
-        "ADC",
-        "SUB",
-        "SUBTRACTION",
-        "CSA MPR",
-        "CSAPARALLEL",
-        "REFORMATTED",
-    }
-)
-"""Image Type values that mean computed from other images. DERIVED alone proves nothing:
-exports re-written by an archive carry it on every original."""
-
-MAP_TOKENS: Final = frozenset(
-    {"T1 MAP", "T2 MAP", "T2_STAR MAP", "T2STAR MAP", "T1MAP", "T2MAP", "MAP", "PERFUSION_MAP"}
-)
-PHASE_TOKENS: Final = frozenset({"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP"})
-LOCALIZER_TEXT: Final = re.compile(r"locali[sz]|scout|survey|\bloc\b|3[ _-]?plan", re.IGNORECASE)
-FAT_SUPPRESSION_TEXT: Final = re.compile(
-    r"(?<![a-z])(fs|fatsat|fat.?sat|spair|spir|stir|dixon.?w)(?![a-z])", re.IGNORECASE
-)
-VELOCITY_SEQUENCE: Final = re.compile(r"_v\d+(in|ap|rl|fh|through)?", re.IGNORECASE)
+SPACING_RANGE_MM: Final = (1e-3, 1e3)
+"""Spacings of pixels outside of it are damaged or in another unit."""
 
 READ_TAGS: Final = [
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
@@ -65,9 +52,15 @@ READ_TAGS: Final = [
     "CardiacNumberOfImages", "TemporalPositionIdentifier", "Rows", "Columns", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "NumberOfFrames",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "BitsAllocated",
-    "SamplesPerPixel", "HeartRate",
+    "SamplesPerPixel", "HeartRate", "ComplexImageComponent", "PhaseContrast", "SpacingBetweenSlices",
 ]  # fmt: skip
 """All that is ever read of a file; nothing here names the patient but Patient ID, which is hashed."""
+
+PRIVATE_TAGS: Final = tuple(private_tags(contrast.GE_GROUP, contrast.GE_COMPONENT))
+"""Small private elements that are read too, where the reader offers them."""
+
+TILE_TAGS: Final = siemens_mosaic.TAGS + uih_grid.TAGS
+"""Large private elements that only images made of tiles need (see `holds_tiles`)."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +101,13 @@ class ImageHeader:
     transfer_syntax: str
 
 
-def read_headers(dataset: Dataset) -> list[ImageHeader]:
-    """Every frame of one file.
+def holds_tiles(dataset: Source) -> bool:
+    """Whether an image is made of tiles, so that `TILE_TAGS` must be fetched before `read_headers`."""
+    return not {MOSAIC, GRID}.isdisjoint(Attributes(dataset).texts("ImageType"))
+
+
+def read_headers(dataset: Source) -> list[ImageHeader]:
+    """Every frame of one file; a tile of a mosaic or grid counts as a frame.
 
     Raises
     ------
@@ -118,14 +116,37 @@ def read_headers(dataset: Dataset) -> list[ImageHeader]:
     """
     top = Attributes(dataset)
     _refuse_what_is_no_mr_image(top)
-    frames = dataset.get("PerFrameFunctionalGroupsSequence")
-    if frames:
-        return list(_enhanced(dataset, frames))
-    if (top.integer("NumberOfFrames") or 1) > 1:
+    several = (top.integer("NumberOfFrames") or 1) > 1
+    # Converters leave an empty group behind in classic images: there it means nothing.
+    may_be_enhanced = several or top.text("SOPClassUID") != CLASSIC_MR_IMAGE
+    if may_be_enhanced and top.items("PerFrameFunctionalGroupsSequence"):
+        if MOSAIC in top.texts("ImageType"):
+            raise UnusableFile("siemens-mosaic", "mosaics as frames of an enhanced image are not taken apart")
+        return [_header(f.attributes, n, f.place) for n, f in enumerate(enhanced.frames_of(top))]
+    if several:
         raise UnusableFile(
             "multi-frame-without-groups", "several frames but no functional groups to place them"
         )
-    return [_header(top, frame=0)]
+    tiled = tiles_of(top)
+    if tiled is None:
+        return [_header(top, frame=0)]
+    return [_header(tiled.tile(number), number) for number in range(tiled.tiling.count)]
+
+
+def tiles_of(top: Attributes) -> TiledImage | None:
+    """Where the tiles of a Siemens mosaic or a UIH grid lie; None for an image that is whole.
+
+    Raises
+    ------
+    UnusableFile
+        When the file does not prove where its tiles lie.
+    """
+    tokens = set(top.texts("ImageType"))
+    if MOSAIC in tokens:
+        return siemens_mosaic.tiles_of_mosaic(top)
+    if GRID in tokens:
+        return uih_grid.tiles_of_grid(top)
+    return None
 
 
 def _refuse_what_is_no_mr_image(top: Attributes) -> None:
@@ -136,34 +157,18 @@ def _refuse_what_is_no_mr_image(top: Attributes) -> None:
         raise UnusableFile("not-an-image", "no rows and columns")
     if top.text("SOPClassUID") not in MR_IMAGE_CLASSES:
         raise UnusableFile("not-an-mr-image-class", "a secondary capture or another class than MR image")
-    tokens = set(top.texts("ImageType"))
-    if "MOSAIC" in tokens:
-        raise UnusableFile("siemens-mosaic", "tiles of several slices in one image are not taken apart")
-    if "VFRAME" in tokens and not top.numbers("ImagePositionPatient"):
-        raise UnusableFile("uih-grid", "tiles of several slices in one image are not taken apart")
+    if (top.integer("SamplesPerPixel") or 1) != 1:
+        raise UnusableFile("colour", "several samples per pixel: a picture of results, no measured image")
 
 
-def _enhanced(dataset: Dataset, frames: Any) -> Iterator[ImageHeader]:
-    """Functional groups decide: a frame's own group first, then the shared one (C.7.6.16)."""
-    shared_groups = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
-    shared = list(_macros(shared_groups[0]))
-    for index, group in enumerate(frames):
-        yield _header(Attributes(*_macros(group), *shared, dataset), frame=index)
-
-
-def _macros(group: Dataset) -> Iterator[Dataset]:
-    """The first items of a functional group's macros (each macro is a sequence of one item)."""
-    for element in group:
-        if element.VR == "SQ" and element.value:
-            yield element.value[0]
-
-
-def _header(source: Attributes, frame: int) -> ImageHeader:
-    plane, residual = _plane(source)
+def _header(source: Attributes, frame: int, place: Attributes | None = None) -> ImageHeader:
+    plane, residual = _plane(source, place or source)
     image_type = source.texts("FrameType") or source.texts("ImageType")
     description = source.described("SeriesDescription")
     protocol = source.described("ProtocolName")
     tokens = {token.upper() for token in image_type}
+    words = f"{description} {protocol}"
+    velocity = contrast.velocity_encoding(source)
     return ImageHeader(
         frame=frame,
         plane=plane,
@@ -172,49 +177,49 @@ def _header(source: Attributes, frame: int) -> ImageHeader:
         series_instance_uid=source.text("SeriesInstanceUID"),
         study_instance_uid=source.text("StudyInstanceUID"),
         patient_id=source.described("PatientID"),
-        role=_role(tokens, f"{description} {protocol}"),
+        role=contrast.role_of(tokens, words)[0],
         modality=source.text("Modality"),
         manufacturer=source.described("Manufacturer"),
         series_description=description,
         protocol_name=protocol,
         body_part=source.text("BodyPartExamined").upper(),
         image_type="\\".join(image_type),
-        sequence="\\".join(sorted(source.texts("ScanningSequence"))),
-        contrast_kind=_contrast_kind(tokens, source.text("SequenceName") or source.text("PulseSequenceName")),
-        fat_suppressed=_fat_suppressed(source, f"{description} {protocol}"),
+        sequence="\\".join([*sorted(source.texts("ScanningSequence")), *([velocity] if velocity else [])]),
+        contrast_kind=contrast.contrast_kind(source, tokens, words),
+        fat_suppressed=contrast.fat_suppressed(source, words),
         series_number=source.integer("SeriesNumber"),
         acquisition_number=source.integer("AcquisitionNumber"),
         instance_number=source.integer("InstanceNumber"),
-        acquired_at=_acquired_at(source),
+        acquired_at=acquired_at(source),
         content_time=source.text("ContentTime"),
-        echo_time_ms=source.number("EchoTime") or source.number("EffectiveEchoTime"),
+        echo_time_ms=first_number(source, "EchoTime", "EffectiveEchoTime"),
         repetition_time_ms=source.number("RepetitionTime"),
         inversion_time_ms=source.number("InversionTime") or source.number("InversionTimes") or None,
         flip_angle_deg=source.number("FlipAngle"),
         b_value=source.number("DiffusionBValue"),
-        trigger_time_ms=_first(source, "TriggerTime", "NominalCardiacTriggerDelayTime"),
-        nominal_interval_ms=_first(source, "NominalInterval", "RRIntervalTimeNominal"),
+        trigger_time_ms=trigger_time_ms(source),
+        nominal_interval_ms=first_number(source, "NominalInterval", "RRIntervalTimeNominal"),
         cardiac_images=source.integer("CardiacNumberOfImages"),
-        temporal_position=source.integer("TemporalPositionIndex")
-        or source.integer("TemporalPositionIdentifier"),
+        temporal_position=temporal_position(source),
         transfer_syntax=source.text("TransferSyntaxUID"),
     )
 
 
-def _first(source: Attributes, *keywords: str) -> float | None:
-    return next((n for n in map(source.number, keywords) if n is not None), None)
-
-
-def _plane(source: Attributes) -> tuple[ImagePlane, float]:
+def _plane(source: Attributes, place: Attributes) -> tuple[ImagePlane, float]:
+    """The plane and the residual of its cosines; `place` alone may say where it lies."""
     found = {
-        "Image Position (Patient)": (source.numbers("ImagePositionPatient"), 3),
-        "Image Orientation (Patient)": (source.numbers("ImageOrientationPatient"), 6),
-        "Pixel Spacing": (source.numbers("PixelSpacing"), 2),
+        "Image Position (Patient)": (place.numbers("ImagePositionPatient"), 3),
+        "Image Orientation (Patient)": (place.numbers("ImageOrientationPatient"), 6),
+        "Pixel Spacing": (place.numbers("PixelSpacing"), 2),
     }
     missing = [name for name, (numbers, count) in found.items() if len(numbers) != count]
     if missing:
         raise UnusableFile("no-position", f"missing or unreadable: {', '.join(missing)}")
     position, orientation, spacing = (numbers for numbers, _ in found.values())
+    if max(map(abs, position)) > LARGEST_COORDINATE_MM:
+        raise UnusableFile("bad-geometry", f"a coordinate beyond {LARGEST_COORDINATE_MM:g} mm")
+    if not all(SPACING_RANGE_MM[0] <= one <= SPACING_RANGE_MM[1] for one in spacing):
+        raise UnusableFile("bad-geometry", f"pixel spacing {spacing[0]:g}, {spacing[1]:g} mm")
     try:
         plane = ImagePlane.from_dicom(
             position,
@@ -227,47 +232,3 @@ def _plane(source: Attributes) -> tuple[ImagePlane, float]:
         return plane, orthonormal_axes(orientation[:3], orientation[3:])[2]
     except GeometryError as error:
         raise UnusableFile("bad-geometry", str(error)) from error
-
-
-def _role(tokens: set[str], text: str) -> str:
-    if tokens & DERIVED_TOKENS:
-        return "derived"
-    if "LOCALIZER" in tokens or LOCALIZER_TEXT.search(text):
-        return "localizer"
-    return "original"
-
-
-def _contrast_kind(tokens: set[str], sequence_name: str) -> str:
-    """What one frame's header tells of its kind: map, flow-phase, flow-magnitude or ""."""
-    if tokens & MAP_TOKENS:
-        return "map"
-    encodes_velocity = bool(VELOCITY_SEQUENCE.search(sequence_name)) or bool(
-        tokens & {"VELOCITY", "VELOCITY MAP"}
-    )
-    if tokens & PHASE_TOKENS:
-        return "flow-phase"
-    return "flow-magnitude" if encodes_velocity else ""
-
-
-def _fat_suppressed(source: Attributes, text: str) -> bool:
-    return "FS" in source.texts("ScanOptions") or bool(FAT_SUPPRESSION_TEXT.search(text))
-
-
-def _acquired_at(source: Attributes) -> datetime | None:
-    """When the image was acquired, by the best of its attributes that is a real moment."""
-    candidates = (
-        source.text("FrameAcquisitionDateTime"),
-        source.text("AcquisitionDateTime"),
-        source.text("AcquisitionDate") + source.text("AcquisitionTime"),
-        source.text("SeriesDate") + source.text("SeriesTime"),
-    )
-    for text in candidates:
-        digits = re.match(r"(\d{14})(?:\.(\d{1,6}))?", text)
-        if not digits:
-            continue
-        try:
-            moment = datetime.strptime(digits[1], "%Y%m%d%H%M%S")
-        except ValueError:
-            continue  # de-identified dates such as 20120000
-        return moment.replace(microsecond=int((digits[2] or "0").ljust(6, "0")))
-    return None

@@ -1,37 +1,55 @@
-"""An export -> a catalogue: scan what changed, sort into stacks, judge views, cut planes with planes."""
+"""An export -> a catalogue: scan what changed, sort into stacks, judge views, cut planes with planes.
+
+Only new and changed files are read, only patients with such files are sorted anew, and what
+is read is kept at once (`journal.py`), so that a killed run goes on where it was.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import functools
+import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from dicomgeom.batches import Rows, header_row, narrowed, repeated, widened
 from dicomgeom.catalogue import (
     FILES,
     HEADER,
     MARKER,
     TABLES,
+    begin_catalogue,
     open_catalogue,
     read_marker,
     schema_of,
     write_catalogue,
 )
-from dicomgeom.errors import HalfWritten, NothingUsable, WrongUse
-from dicomgeom.header import ImageHeader
-from dicomgeom.privacy import hashed, new_salt, read_salt, split_position
+from dicomgeom.errors import HalfWritten, NothingUsable
+from dicomgeom.journal import Journal
+from dicomgeom.overrides import read_overrides
+from dicomgeom.ownership import check_target, locked, salt_of
 from dicomgeom.progress import Progress, silent
-from dicomgeom.scan import ScannedFile, scan_file
-from dicomgeom.sources import FoundFile, list_files
-from dicomgeom.study import sort_study
+from dicomgeom.reading import read_files
+from dicomgeom.sorting import How, SortedRows, reordered, sort_headers
+from dicomgeom.sources import MEMBER_SEPARATOR, FoundFile, list_files
+from dicomgeom.spool import Spool, spools_in
+from dicomgeom.workers import Team, team_of
 
-BATCH_ROWS: Final = 20_000
-"""Header rows collected before they are packed into a table, which is far smaller."""
+__all__ = ["IndexSummary", "header_row", "index"]
+
+LISTED_AT_ONCE: Final = 20_000
+"""Files listed before they are packed into a table, which is far smaller."""
+
+IDENTITY: Final = ("root", "path", "size_bytes", "modified_ns")
+"""A file is the same as long as these are."""
+
+PASSING_REASONS: Final = ("cannot-open", "cannot-read", "unreadable-folder")
+"""Files with these are tried again in the next run: a share was away, a right was missing."""
+
+_FOUND: Final = {**schema_of(FILES[:4]), "refused": pl.String()}
 
 
 @dataclass(frozen=True)
@@ -53,15 +71,66 @@ class IndexSummary:
         return asdict(self) | {"catalogue": str(self.catalogue)}
 
 
+class Stamp(NamedTuple):
+    """Which program, and which options, a catalogue was made with."""
+
+    read_by: str
+    sorted_by: str
+
+    @classmethod
+    def of(cls, how: How) -> Stamp:
+        return cls(_own_code(), hashlib.sha256(f"{_own_code()} {how}".encode()).hexdigest()[:16])
+
+
+@functools.cache
+def _own_code() -> str:
+    """Hash of this package: what another version has read or judged is done anew."""
+    content = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        content.update(module.read_bytes())
+    return content.hexdigest()[:16]
+
+
+class Last(NamedTuple):
+    """What is known from before: tables that still hold, and whether their sorting does."""
+
+    tables: dict[str, pl.DataFrame]
+    is_sorted: bool
+
+    @classmethod
+    def nothing(cls) -> Last:
+        return cls({name: pl.DataFrame(schema=schema_of(columns)) for name, columns in TABLES.items()}, False)
+
+
 def index(
     sources: Sequence[Path],
     catalogue: Path,
     *,
     salt_file: Path | None = None,
     strict_frames: bool = False,
+    views: Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
     progress: Progress = silent,
 ) -> IndexSummary:
     """Index folders and archives into a catalogue; files already in it are read only when they changed.
+
+    Parameters
+    ----------
+    sources
+        Folders, zip or tar archives, DICOMDIR files.
+    catalogue
+        Folder to write, or to bring up to date.
+    salt_file
+        Salt of the hashed keys; by default the catalogue's own.
+    strict_frames
+        Never assume that two frames of reference are the same.
+    views
+        TOML file of views that the user knows better (`overrides.py`).
+    workers
+        Processes on this machine.
+    scheduler
+        Address of a dask scheduler whose workers see the sources under the same paths.
 
     Raises
     ------
@@ -70,180 +139,214 @@ def index(
     WrongUse, IntegrityError
         For sources that do not exist, and a target folder that holds something else.
     """
-    _check_target(catalogue)
-    found = [file for source in sources for file in list_files(source)]
-    found = list({(file.root, file.path): file for file in found}.values())
-    with _lock(catalogue):
-        salt = _salt(catalogue, salt_file)
-        known = _known(catalogue, salt)
-        files, headers, read = _scan_changed(found, known, salt, progress)
-        tables = _tables(files, headers, strict_frames, progress)
-        write_catalogue(catalogue, salt, tables)
-    summary = _summary(catalogue, tables, read=read, unchanged=len(found) - read)
-    if not len(tables["images"]):
+    check_target(catalogue)
+    how = How(strict_frames, read_overrides(views) if views else ())
+    stamp = Stamp.of(how)
+    with locked(catalogue):
+        found = _listed(sources, progress)
+        listed = len(found)
+        salt = salt_of(catalogue, salt_file)
+        read = 0
+        if _is_unchanged(catalogue, found, stamp):
+            with spools_in(catalogue):  # sweeps up after a run that was killed behind its last table
+                Journal(catalogue, stamp.read_by).clear()
+        else:
+            with team_of(workers, scheduler) as team:
+                held = [found]
+                del found  # of a million files nothing is kept longer than it is needed
+                read = _bring_up_to_date(catalogue, held, salt, how, stamp, team, progress)
+    summary = _summary(catalogue, read=read, unchanged=listed - read)
+    if "ok" not in summary.files:
         reasons = (
             ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
             or "no file at all"
         )
         raise NothingUsable(
-            f"no MR image with a position found among {len(found)} files ({reasons}); check the folder"
+            f"no MR image with a position found among {listed} files ({reasons}); check the folder"
         )
     return summary
 
 
-def _check_target(catalogue: Path) -> None:
-    """Refuse to write into a folder that is something else."""
-    if catalogue.exists() and not catalogue.is_dir():
-        raise WrongUse(f"{catalogue} is a file; give a folder for the catalogue")
-    if catalogue.is_dir() and not (catalogue / MARKER).exists():
-        strangers = [p.name for p in catalogue.iterdir() if not p.name.startswith(".")]
-        if strangers:
-            raise WrongUse(f"{catalogue} is not empty and not a catalogue; give a new folder with -o")
-    if (catalogue / MARKER).exists():
-        read_marker(catalogue)
+def _listed(sources: Sequence[Path], progress: Progress) -> pl.DataFrame:
+    """Every file of all sources, once."""
+    parts = [pl.DataFrame(schema=_FOUND)]
+    files: list[FoundFile] = []
+    listed = 0
+
+    def pack() -> None:
+        columns = zip(_FOUND.items(), zip(*files, strict=True), strict=True)
+        packed = {name: pl.Series(values, dtype=kind) for (name, kind), values in columns}
+        parts.append(pl.DataFrame(packed | {"root": repeated([file.root for file in files])}))
+        progress("listing files", done=listed, total=None)
+        files.clear()
+
+    for source in sources:
+        for file in list_files(source):
+            files.append(file)
+            if len(files) == LISTED_AT_ONCE:
+                listed += len(files)
+                pack()
+    if files:
+        pack()
+    found = pl.concat(parts)
+    if len(sources) == 1 and not found["path"].str.contains(MEMBER_SEPARATOR, literal=True).any():
+        return found  # one folder lists each file once
+    return found.unique(["root", "path"], keep="last", maintain_order=True)
 
 
-@contextmanager
-def _lock(catalogue: Path) -> Iterator[None]:
-    """One index at a time; the lock goes with its process, however that ends."""
-    catalogue.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(catalogue / ".lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WrongUse(
-                f"another index is writing {catalogue}; wait for it or give another folder with -o"
-            ) from error
-        yield
+def _is_unchanged(catalogue: Path, found: pl.DataFrame, stamp: Stamp) -> bool:
+    """Whether the catalogue is what this run would make of the same files."""
+    if not (catalogue / MARKER).exists():
+        return False
+    marker = read_marker(catalogue)
+    if marker["state"] != "complete" or marker.get("made_by") != stamp._asdict():
+        return False
+    if not all((catalogue / f"{name}.parquet").is_file() for name in TABLES):
+        return False
+    known = pl.read_parquet(catalogue / "files.parquet", columns=[*IDENTITY, "reason"])
+    if len(known) != len(found) or known["reason"].is_in(PASSING_REASONS).any():
+        return False
+    return len(found.join(known, on=IDENTITY, how="semi")) == len(found)
 
 
-def _salt(catalogue: Path, salt_file: Path | None) -> bytes:
-    kept = bytes.fromhex(read_marker(catalogue)["salt"]) if (catalogue / MARKER).exists() else None
-    if salt_file is None:
-        return kept or new_salt()
-    given = read_salt(salt_file)
-    if kept is not None and kept != given:
-        raise WrongUse(
-            f"catalogue {catalogue} was made with another salt; give that one, or a new folder with -o"
+def _bring_up_to_date(
+    catalogue: Path,
+    held: list[pl.DataFrame],
+    salt: bytes,
+    how: How,
+    stamp: Stamp,
+    team: Team,
+    progress: Progress,
+) -> int:
+    """Read what is new, sort what it touches, write the tables; returns how many files were read.
+
+    `held` is the only reference to the files that were found: it is emptied.
+    """
+    begin_catalogue(catalogue, salt)
+    journal = Journal(catalogue, stamp.read_by)
+    last = _last(catalogue, stamp)
+    found = held.pop()
+    kept = _same_files(last.tables["files"], found)
+    resumed = _still_true(journal.read(), found, kept)
+    held.append(_without(found, kept, resumed.files))
+    read = len(held[0])
+    del found
+    resumed = Rows(resumed.files, narrowed(resumed.headers))
+    rows = Rows.joined([resumed, *read_files(held, salt, journal, team, progress)])
+    if not len(rows.headers) and not (kept["status"] == "ok").any():
+        _keep_what_is_there(catalogue, last)
+    held.append(rows.headers)
+    files = pl.concat([kept, rows.files])
+    del rows, resumed
+    files = reordered(files, files.select(pl.arg_sort_by("root", "path")).to_series())
+    with spools_in(catalogue) as spools:
+        spooled = Spool(spools, "files")
+        spooled.add(0, files)
+        del files
+        tables = _tables(last, kept, held, how, team, Spool(spools, "images"), progress)._asdict()
+        tables["files"] = spooled.table(schema_of(FILES))
+        write_catalogue(catalogue, salt, tables, stamp._asdict())
+    journal.clear()
+    return read
+
+
+def _keep_what_is_there(catalogue: Path, last: Last) -> None:
+    """Refuse to empty a catalogue: a mistyped path or a share that is not mounted looks like no image."""
+    images = len(last.tables["images"])
+    if images:
+        raise NothingUsable(
+            f"no MR image with a position found now; catalogue {catalogue} keeps its {images} images: "
+            "check the path, or index into another folder with -o"
         )
-    return given
 
 
-def _known(catalogue: Path, salt: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Files and header rows of the last finished run; empty when there is none."""
-    if (catalogue / MARKER).exists():
-        try:
-            last = open_catalogue(catalogue)
-            return last.files, last.images.select(schema_of(HEADER).names())
-        except HalfWritten:
-            pass  # tables of two runs may be mixed: read everything again
-    return pl.DataFrame(schema=schema_of(FILES)), pl.DataFrame(schema=schema_of(HEADER))
+def _without(found: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
+    """Files that are in none of the others."""
+    for files in known:
+        if len(files) and len(found):
+            found = found.join(files, on=IDENTITY, how="anti", maintain_order="left")
+    return found
 
 
-def _scan_changed(
-    found: Sequence[FoundFile], known: tuple[pl.DataFrame, pl.DataFrame], salt: bytes, progress: Progress
-) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Verdicts and header rows of all files; only new and changed ones are opened."""
-    last_files, last_headers = known
-    identity = ["root", "path", "size_bytes", "modified_ns"]
-    kept = dict.fromkeys(last_files.select(identity).iter_rows())
-    changed = [f for f in found if (f.root, f.path, f.size_bytes, f.modified_ns) not in kept]
-    unchanged = pl.DataFrame(
-        [(f.root, f.path, f.size_bytes, f.modified_ns) for f in found],
-        schema=dict(schema_of(FILES[:4])),
-        orient="row",
-    )
-    same_files = last_files.join(unchanged, on=identity, how="semi")
-    same_headers = last_headers.join(same_files, on=["root", "path"], how="semi")
-    fresh_files, fresh_headers = [same_files], [same_headers]
-    for scanned in _batches(_scanned(changed, progress)):
-        fresh_files.append(_file_rows(scanned))
-        fresh_headers.append(_header_rows(scanned, salt))
-    return pl.concat(fresh_files).sort("root", "path"), pl.concat(fresh_headers), len(changed)
+def _last(catalogue: Path, stamp: Stamp) -> Last:
+    """The catalogue of the last finished run, where this program made it."""
+    try:
+        opened = open_catalogue(catalogue)
+    except HalfWritten:
+        return Last.nothing()  # tables of two runs may be mixed
+    made_by = read_marker(catalogue).get("made_by", {})
+    if made_by.get("read_by") != stamp.read_by:
+        return Last.nothing()
+    tables = {name: getattr(opened, name) for name in TABLES}
+    return Last(tables, is_sorted=made_by.get("sorted_by") == stamp.sorted_by)
 
 
-def _scanned(files: Sequence[FoundFile], progress: Progress) -> Iterator[ScannedFile]:
-    for done, file in enumerate(files):
-        progress("reading headers", done=done, total=len(files))
-        yield scan_file(file)
-    progress("reading headers", done=len(files), total=len(files))
+def _same_files(known: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Files that are still there and unchanged, and need not be tried again."""
+    if not len(known):
+        return known
+    known = known.filter(~pl.col("reason").is_in(PASSING_REASONS))
+    return known.join(found, on=IDENTITY, how="semi", maintain_order="left")
 
 
-def _batches(scanned: Iterable[ScannedFile]) -> Iterator[list[ScannedFile]]:
-    batch: list[ScannedFile] = []
-    rows = 0
-    for one in scanned:
-        batch.append(one)
-        rows += max(1, len(one.headers))
-        if rows >= BATCH_ROWS:
-            yield batch
-            batch, rows = [], 0
-    if batch:
-        yield batch
-
-
-def _file_rows(scanned: Sequence[ScannedFile]) -> pl.DataFrame:
-    rows = [
-        (s.found.root, s.found.path, s.found.size_bytes, s.found.modified_ns, s.status, s.reason, s.detail)
-        for s in scanned
-    ]
-    return pl.DataFrame(rows, schema=schema_of(FILES), orient="row")
-
-
-def _header_rows(scanned: Sequence[ScannedFile], salt: bytes) -> pl.DataFrame:
-    rows = [header_row(s.found, header, salt) for s in scanned for header in s.headers]
-    return pl.DataFrame(rows, schema=schema_of(HEADER))
-
-
-def header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, Any]:
-    """One frame as a row of the images table, before it is placed in a stack."""
-    # A de-identified file may name no patient: then its study stands for one.
-    patient = header.patient_id or header.study_instance_uid
-    plane = header.plane
-    row = {name: getattr(header, name) for name in schema_of(HEADER).names() if hasattr(header, name)}
-    return row | {
-        "root": found.root,
-        "path": found.path,
-        "patient_key": hashed(salt, patient).hex(),
-        "split_position": split_position(patient),
-        "frame_of_reference": plane.frame_of_reference,
-        "rows": plane.rows,
-        "columns": plane.columns,
-        "origin_mm": plane.origin_mm.tolist(),
-        "right": plane.right.tolist(),
-        "down": plane.down.tolist(),
-        "row_spacing_mm": plane.row_spacing_mm,
-        "column_spacing_mm": plane.column_spacing_mm,
-    }
+def _still_true(rows: Rows, found: pl.DataFrame, kept: pl.DataFrame) -> Rows:
+    """Rows of files that are still there and the same, and not known better."""
+    files = _without(_same_files(rows.files, found), kept)
+    return Rows(files, rows.headers.join(files, on=["root", "path"], how="semi", maintain_order="left"))
 
 
 def _tables(
-    files: pl.DataFrame, headers: pl.DataFrame, strict_frames: bool, progress: Progress
-) -> dict[str, pl.DataFrame]:
-    """Stacks, views and lines, study by study."""
-    headers = headers.sort("patient_key", "study_instance_uid", "root", "path", "frame")
-    parts = {name: [pl.DataFrame(schema=schema_of(columns))] for name, columns in TABLES.items()}
-    studies = headers.partition_by("patient_key", "study_instance_uid", maintain_order=True)
-    for done, study in enumerate(studies):
-        progress("sorting studies into stacks", done=done, total=len(studies))
-        rows = sort_study(study.to_dicts(), strict_frames=strict_frames)
-        for name, found in (("images", rows.images), ("stacks", rows.stacks), ("lines", rows.lines)):
-            parts[name].append(pl.DataFrame(found, schema=schema_of(TABLES[name])))
-    progress("sorting studies into stacks", done=len(studies), total=len(studies))
-    return {name: pl.concat(found) for name, found in parts.items()} | {"files": files}
+    last: Last,
+    kept: pl.DataFrame,
+    held: list[pl.DataFrame],
+    how: How,
+    team: Team,
+    spool: Spool,
+    progress: Progress,
+) -> SortedRows:
+    """Stacks, views and lines: those of patients without a change stay, all others are made anew.
+
+    `held` is the only reference to the fresh header rows: see `sort_headers`.
+    """
+    if not len(last.tables["files"]):
+        return sort_headers(held, how, team, spool, progress)
+    fresh = widened(held.pop())
+    images = last.tables["images"]
+    still = images.join(kept, on=["root", "path"], how="semi", maintain_order="left")
+    header = schema_of(HEADER).names()
+    if not last.is_sorted:
+        return sort_headers([pl.concat([still.select(header), fresh])], how, team, spool, progress)
+    gone = images.join(kept, on=["root", "path"], how="anti")
+    touched = pl.concat([fresh["patient_key"], gone["patient_key"]]).unique().to_frame()
+    same = {
+        name: last.tables[name].join(touched, on="patient_key", how="anti") for name in ("images", "stacks")
+    }
+    changed = pl.concat([still.join(touched, on="patient_key", how="semi").select(header), fresh])
+    new = sort_headers([changed], how, team, spool, progress)
+    same_lines = last.tables["lines"].join(same["stacks"], on="stack_id", how="semi", maintain_order="left")
+    stacks = pl.concat([same["stacks"], new.stacks]).sort("patient_key", maintain_order=True)
+    lines = pl.concat([same_lines, new.lines])
+    lines = lines.join(stacks.select("stack_id", "patient_key"), on="stack_id", maintain_order="left")
+    return SortedRows(
+        pl.concat([same["images"], new.images.lazy().collect()]).sort("patient_key", maintain_order=True),
+        stacks,
+        lines.sort("patient_key", maintain_order=True).drop("patient_key"),
+    )
 
 
-def _summary(catalogue: Path, tables: dict[str, pl.DataFrame], *, read: int, unchanged: int) -> IndexSummary:
-    files, images, stacks = tables["files"], tables["images"], tables["stacks"]
-    skipped = files.filter(pl.col("status") != "ok")
+def _summary(catalogue: Path, *, read: int, unchanged: int) -> IndexSummary:
+    def table(name: str, *columns: str) -> pl.DataFrame:
+        return pl.read_parquet(catalogue / f"{name}.parquet", columns=list(columns))
 
     def counted(column: pl.Series) -> dict[str, int]:
         return dict(sorted(column.value_counts().iter_rows()))
 
+    files, stacks = table("files", "status", "reason"), table("stacks", "kind", "view")
+    images = table("images", "patient_key", "study_instance_uid")
     return IndexSummary(
         catalogue=catalogue,
         files=counted(files["status"]),
-        reasons=counted(skipped["reason"]),
+        reasons=counted(files.filter(pl.col("status") != "ok")["reason"]),
         patients=images["patient_key"].n_unique(),
         studies=images["study_instance_uid"].n_unique(),
         stacks=len(stacks),

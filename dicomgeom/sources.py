@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import functools
 import io
+import lzma
 import os
+import stat
+import struct
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, BinaryIO, Final, NamedTuple
 
 from dicomgeom.errors import UnusableFile, WrongUse
+
+BROKEN_ARCHIVE: Final = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError,
+    struct.error, NotImplementedError,
+)  # fmt: skip
+"""What opening and unpacking a damaged archive may raise."""
 
 MEMBER_SEPARATOR: Final = "!"
 ARCHIVE_ENDINGS: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -28,11 +37,13 @@ LARGEST_RATIO: Final = 250
 LARGEST_MEMBER_BYTES: Final = 4 << 30
 """Members that claim to unpack to more are not read: no MR image comes near."""
 
+LARGEST_UNPACKED_BYTES: Final = 1 << 30
+"""A compressed tar may always unpack to this much before its ratio is looked at."""
+
 _archive_lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A file as the file system or an archive's directory lists it; `refused` = why not to open it."""
 
     root: str
@@ -56,66 +67,118 @@ def list_files(source: Path) -> Iterator[FoundFile]:
     if not source.exists():
         raise WrongUse(f"{source} does not exist; give a folder, a zip or tar archive, or a DICOMDIR")
     if source.is_dir():
-        yield from _in_folder(source)
+        yield from _in_folder(str(source))
     elif source.name.upper() == "DICOMDIR":
-        yield from _in_folder(source.parent)
+        yield from _in_folder(str(source.parent))
     else:
-        yield from _file_or_members(source.parent, source)
+        yield from _file_or_members(str(source.parent), source.name, source.stat())
 
 
-def _in_folder(root: Path) -> Iterator[FoundFile]:
+def _in_folder(root: str) -> Iterator[FoundFile]:
+    """Walk down; a folder that was seen before (a link led back to it) is not entered again."""
     visited: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()  # a symbolic link led back to a folder already seen
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        try:
+            status = os.stat(f"{root}/{below}")
+            identity = (status.st_dev, status.st_ino)
+            if identity in visited:
+                continue
+            visited.add(identity)
+            with os.scandir(f"{root}/{below}") as scanned:
+                entries = sorted(scanned, key=_name_of)
+        except OSError:
+            yield FoundFile(root, _spelled(below.rstrip("/")), 0, 0, refused="unreadable-folder")
             continue
-        visited.add((status.st_dev, status.st_ino))
-        folders.sort()
-        for name in sorted(names):
-            yield from _file_or_members(root, Path(folder, name))
+        folders = []
+        for entry in entries:
+            if _is_folder(entry):
+                folders.append(f"{below}{entry.name}/")
+            else:
+                yield from _entry(root, below + entry.name, entry)
+        pending.extend(reversed(folders))
 
 
-def _file_or_members(root: Path, file: Path) -> Iterator[FoundFile]:
-    path = file.relative_to(root).as_posix()
+def _name_of(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        status = file.stat()
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _entry(root: str, path: str, entry: os.DirEntry[str]) -> Iterable[FoundFile]:
+    try:
+        status = entry.stat()
     except OSError:
-        yield FoundFile(str(root), path, 0, 0, refused="dead-link")
+        return (FoundFile(root, _spelled(path), 0, 0, refused="dead-link"),)
+    if path.isascii() and entry.is_file() and not path.lower().endswith(ARCHIVE_ENDINGS):
+        return (FoundFile(root, path, status.st_size, status.st_mtime_ns),)  # nearly all of them
+    return _file_or_members(root, path, status)
+
+
+def _file_or_members(root: str, path: str, status: os.stat_result) -> Iterator[FoundFile]:
+    if not stat.S_ISREG(status.st_mode):
+        yield FoundFile(root, _spelled(path), 0, status.st_mtime_ns, refused="not-a-file")
         return
-    if not file.is_file():
-        yield FoundFile(str(root), path, 0, status.st_mtime_ns, refused="not-a-file")
+    found = FoundFile(root, _spelled(path), status.st_size, status.st_mtime_ns)
+    if found.path != path:
+        yield found._replace(refused="undecodable-name")
         return
-    found = FoundFile(str(root), path, status.st_size, status.st_mtime_ns)
-    if not file.name.lower().endswith(ARCHIVE_ENDINGS):
+    if not path.lower().endswith(ARCHIVE_ENDINGS):
         yield found
         return
     try:
-        yield from _members(found, file)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError):
-        yield FoundFile(found.root, path, found.size_bytes, found.modified_ns, refused="broken-archive")
+        yield from _members(found)
+    except BROKEN_ARCHIVE:
+        yield found._replace(refused="broken-archive")
 
 
-def _members(archive: FoundFile, file: Path) -> Iterator[FoundFile]:
-    def member(name: str, size_bytes: int, packed_bytes: int) -> FoundFile:
-        refused = ""
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            refused = "path-climbs-out"
-        elif size_bytes > LARGEST_MEMBER_BYTES or size_bytes > LARGEST_RATIO * max(packed_bytes, 1024):
-            refused = "decompression-bomb"
-        path = f"{archive.path}{MEMBER_SEPARATOR}{name}"
-        return FoundFile(archive.root, path, size_bytes, archive.modified_ns, refused)
+def _spelled(path: str) -> str:
+    """A path that tables can hold: bytes that are no text are written out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
+
+def _members(archive: FoundFile) -> Iterator[FoundFile]:
+    file = Path(archive.root, archive.path)
     if file.name.lower().endswith(".zip"):
         with zipfile.ZipFile(file) as opened:
             for info in opened.infolist():
                 if not info.is_dir():
-                    yield member(info.filename, info.file_size, info.compress_size)
-    else:
-        with tarfile.open(file) as tar:
-            for entry in tar:
-                if entry.isfile():
-                    yield member(entry.name, entry.size, entry.size)
+                    yield _member(archive, info.filename, info.file_size, info.compress_size)
+        return
+    most_bytes = LARGEST_RATIO * archive.size_bytes + LARGEST_UNPACKED_BYTES
+    with tarfile.open(file) as tar:
+        for entry in tar:
+            if entry.offset_data > most_bytes:
+                yield archive._replace(refused="decompression-bomb")
+                return
+            if entry.isfile():
+                packed_bytes = 1024 if entry.issparse() else entry.size
+                yield _member(archive, entry.name, entry.size, packed_bytes)
+
+
+def _member(archive: FoundFile, name: str, size_bytes: int, packed_bytes: int) -> FoundFile:
+    parts = PurePosixPath(name.replace("\\", "/"))
+    refused = ""
+    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+        refused = "path-climbs-out"
+    elif size_bytes > LARGEST_MEMBER_BYTES or size_bytes > LARGEST_RATIO * max(packed_bytes, 1024):
+        refused = "decompression-bomb"
+    elif name.lower().endswith(ARCHIVE_ENDINGS):
+        refused = "archive-in-archive"
+    path = f"{archive.path}{MEMBER_SEPARATOR}{_spelled(name)}"
+    return FoundFile(archive.root, path, size_bytes, archive.modified_ns, refused)
+
+
+def is_member(path: str) -> bool:
+    """Whether a path names a member of an archive."""
+    archive, separator, _ = path.partition(MEMBER_SEPARATOR)
+    return bool(separator) and archive.lower().endswith(ARCHIVE_ENDINGS)
 
 
 def open_file(root: str, path: str) -> BinaryIO:
@@ -126,28 +189,81 @@ def open_file(root: str, path: str) -> BinaryIO:
     UnusableFile
         When it is gone, unreadable, or no longer in its archive.
     """
-    archive, separator, member = path.partition(MEMBER_SEPARATOR)
     try:
-        if not separator or not archive.lower().endswith(ARCHIVE_ENDINGS):
+        if not is_member(path):
             return open(Path(root, path), "rb")
-        return io.BytesIO(_member_bytes(Path(root, archive), member))
-    except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, EOFError) as error:
-        detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise UnusableFile("cannot-open", str(detail), readable=False) from error
+        archive, _, member = path.partition(MEMBER_SEPARATOR)
+        return io.BytesIO(_member_bytes(Path(root, archive), member, None))
+    except (*BROKEN_ARCHIVE, KeyError, RuntimeError) as error:
+        raise _cannot_open(error) from error
 
 
-def _member_bytes(archive: Path, member: str) -> bytes:
+def open_start(root: str, path: str, size_bytes: int) -> BinaryIO:
+    """Open the first bytes of an archive's member: enough for its header, without unpacking it all.
+
+    Raises
+    ------
+    UnusableFile
+        As `open_file`.
+    """
+    archive, _, member = path.partition(MEMBER_SEPARATOR)
+    try:
+        return io.BytesIO(_member_bytes(Path(root, archive), member, size_bytes))
+    except (*BROKEN_ARCHIVE, KeyError, RuntimeError) as error:
+        raise _cannot_open(error) from error
+
+
+def _cannot_open(error: Exception) -> UnusableFile:
+    detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return UnusableFile("cannot-open", str(detail), readable=False)
+
+
+def _member_bytes(archive: Path, member: str, most_bytes: int | None) -> bytes:
+    """The first `most_bytes` of a member (None: all), never more than it claims to hold."""
     with _archive_lock:  # archive objects share one file position
         opened = _opened_archive(str(archive), archive.stat().st_mtime_ns, os.getpid())
-        if isinstance(opened, zipfile.ZipFile):
-            return opened.read(member)
-        extracted = opened.extractfile(member)
-        if extracted is None:
+        claimed_bytes, reader = opened.open(member)
+        with reader:
+            if claimed_bytes > LARGEST_MEMBER_BYTES:
+                raise KeyError(member)
+            return reader.read(claimed_bytes if most_bytes is None else min(most_bytes, claimed_bytes))
+
+
+class _Archive:
+    """An archive that stays open over its members.
+
+    A compressed tar can only be unpacked from its start. Members asked for in the order in
+    which they lie are read in one pass; its directory is read once, by name.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._zip: zipfile.ZipFile | None = None
+        self._tar: tarfile.TarFile | None = None
+        self._by_name: dict[str, tarfile.TarInfo] = {}
+        if path.lower().endswith(".zip"):
+            self._zip = zipfile.ZipFile(path)
+        else:
+            self._tar = tarfile.open(path)  # noqa: SIM115  stays open as long as the archive does
+            self._by_name = {entry.name: entry for entry in self._tar}
+
+    def __del__(self) -> None:
+        for opened in (self._zip, self._tar):
+            if opened is not None:
+                opened.close()
+
+    def open(self, member: str) -> tuple[int, IO[bytes]]:
+        """Size a member claims to have, and its bytes."""
+        if self._zip is not None:
+            return self._zip.getinfo(member).file_size, self._zip.open(member)
+        entry = self._by_name[member]
+        assert self._tar is not None
+        reader = self._tar.extractfile(entry) if entry.isfile() else None
+        if reader is None:
             raise KeyError(member)
-        return extracted.read()
+        return entry.size, reader
 
 
 @functools.lru_cache(maxsize=4)
-def _opened_archive(archive: str, modified_ns: int, process: int) -> zipfile.ZipFile | tarfile.TarFile:
+def _opened_archive(archive: str, modified_ns: int, process: int) -> _Archive:
     """Keep an archive open over its members; anew when it changed or in another process."""
-    return zipfile.ZipFile(archive) if archive.lower().endswith(".zip") else tarfile.open(archive)
+    return _Archive(archive)

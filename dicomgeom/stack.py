@@ -17,17 +17,23 @@ from typing import Any, Final
 import numpy as np
 
 from dicomgeom.catalogue import plane_of
+from dicomgeom.frames import FrameChoice, Row
 from dicomgeom.plane import Floats, ImagePlane
 from dicomgeom.units import (
     IN_PLANE_TOLERANCE_DEG,
     PARALLEL_TOLERANCE_DEG,
     SAME_PLANE_MM,
-    FrameChoice,
-    Row,
     Unit,
-    grid_of,
     units_of,
 )
+
+BEATING_KINDS: Final = ("cine", "flow-magnitude", "flow-phase")
+
+BEATING_TR_RATIO: Final = 1.5
+"""Some makers state the temporal resolution of a cine as TR: it follows the heart rate and the segments."""
+
+BEATING_FLIP_DEG: Final = 15.0
+"""Limits on absorbed power lower the flip angle of some slices of a cine by up to so much."""
 
 REPEAT_TOLERANCE_MM: Final = 1.0
 """Planes of different series nearer than this show the same place: a repeat, not a neighbour."""
@@ -40,6 +46,9 @@ LARGEST_JOIN_GAP_MM: Final = 30.0
 
 REGULAR_SPACING_FRACTION: Final = 0.05
 """Departures from the median spacing, as a fraction of it, up to which a stack is regular."""
+
+GAP_FACTOR: Final = 1.75
+"""A distance of neighbouring planes larger than this many usual ones means that a slice is missing."""
 
 REGULAR_SHEAR_DEG: Final = 1.0
 """Angle between the normal and the line through the origins up to which a stack is not sheared."""
@@ -133,12 +142,9 @@ def _preference(unit: Unit) -> tuple[Any, ...]:
 
 
 def _agree(unit: Unit, other: Unit) -> bool:
-    if (unit.frame.key, unit.contrast, unit.kind, grid_of(unit.first)) != (
-        other.frame.key,
-        other.contrast,
-        other.kind,
-        grid_of(other.first),
-    ):
+    if (unit.frame.key, unit.kind, unit.grid) != (other.frame.key, other.kind, other.grid):
+        return False
+    if not _same_contrast(unit, other):
         return False
     if unit.normal @ other.normal < np.cos(np.radians(PARALLEL_TOLERANCE_DEG)):
         return False
@@ -146,6 +152,21 @@ def _agree(unit: Unit, other: Unit) -> bool:
         return False
     shift = unit.centre_mm - other.centre_mm
     return bool(np.linalg.norm(shift - (shift @ other.normal) * other.normal) <= SAME_PLACE_MM)
+
+
+def _same_contrast(unit: Unit, other: Unit) -> bool:
+    """Whether contrasts agree; in a beating heart TR and flip angle may differ from slice to slice."""
+    if unit.contrast == other.contrast:
+        return True
+    if unit.kind not in BEATING_KINDS:
+        return False
+    mine, theirs = unit.contrast, other.contrast
+    alike = mine._replace(repetition_time_ms=theirs.repetition_time_ms, flip_angle_deg=theirs.flip_angle_deg)
+    if alike != theirs or None in (mine.repetition_time_ms, theirs.repetition_time_ms):
+        return False
+    one, two = sorted((mine.repetition_time_ms or 0.0, theirs.repetition_time_ms or 0.0))
+    turn_deg = abs((mine.flip_angle_deg or 0.0) - (theirs.flip_angle_deg or 0.0))
+    return two <= BEATING_TR_RATIO * one and turn_deg <= BEATING_FLIP_DEG
 
 
 def _join(units: Sequence[Unit]) -> list[Stack]:
@@ -165,10 +186,8 @@ def _join(units: Sequence[Unit]) -> list[Stack]:
             covering = [other for other in stacks if _repeats(stack, other)]
             if covering:
                 stack.superseded_by = covering[0].stack_id
-                stack.reasons.append("repeated later or more completely at the same planes")
-                covering[0].reasons.append(
-                    "chosen over an earlier or less complete acquisition at the same planes"
-                )
+                stack.reasons.append("repeated")
+                covering[0].reasons.append("chosen-of-repeats")
             stacks.append(stack)
     return stacks
 
@@ -226,13 +245,33 @@ def _stack(units: Sequence[Unit]) -> Stack:
         positions_mm=positions[ranked],
         phase_source="+".join(sources),
     )
-    if len(units) > 1:
-        stack.reasons.append(f"joined from {len(units)} series or parts")
-    if units[0].frame.assumed:
-        stack.reasons.append(units[0].frame.reason)
-    if "" in sources:
-        stack.reasons.append("no evidence of time tells its phases apart; they keep no order")
+    stack.reasons.extend(_reasons(stack, joined=len(units) > 1))
     return stack
+
+
+def _reasons(stack: Stack, *, joined: bool) -> Iterator[str]:
+    """What a user should know of a stack, as words of `reasons.STACK_REASONS`."""
+    evenness = regularity(stack)
+    if joined:
+        yield "joined"
+    if stack.frame.assumed:
+        yield stack.frame.reason
+    if "" in stack.phase_source.split("+"):
+        yield "phases-unordered"
+    if len({len(plane) for plane in stack.planes}) > 1:
+        yield "phases-uneven"
+    if _has_gap(stack.positions_mm):
+        yield "gap"
+    if evenness.shear_deg > REGULAR_SHEAR_DEG:
+        yield "sheared"
+
+
+def _has_gap(positions_mm: Floats) -> bool:
+    """Whether a distance is about twice the usual one, or more: unlike uneven spacing, a slice is missing."""
+    if len(positions_mm) < 3:
+        return False
+    distances = np.diff(positions_mm)
+    return bool((distances > GAP_FACTOR * np.median(distances)).any())
 
 
 @dataclass(frozen=True)

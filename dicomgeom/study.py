@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from dicomgeom.errors import UnusableFile
+from dicomgeom.cine import rr_fraction
 from dicomgeom.lines import lines_between
+from dicomgeom.overrides import Override, said_of
 from dicomgeom.plane import ImagePlane
-from dicomgeom.sources import open_file
 from dicomgeom.stack import Stack, build_stacks, regularity
-from dicomgeom.units import Row
-from dicomgeom.views import Judgement, canonical_direction, judge_views
+from dicomgeom.twins import Twins, find_twins
+from dicomgeom.views import Judgement, is_cardiac, judge_views
 
 TableRow = dict[str, Any]
 
@@ -31,51 +30,41 @@ class StudyRows:
     lines: list[TableRow]
 
 
-def sort_study(headers: list[TableRow], *, strict_frames: bool = False) -> StudyRows:
+def sort_study(
+    headers: list[TableRow], *, strict_frames: bool = False, overrides: Sequence[Override] = ()
+) -> StudyRows:
     """Sort the images of one study (rows as `catalogue.HEADER`) into stacks and cut them with each other."""
-    left_out = _copies(headers)
+    twins = find_twins(headers)
     for i, row in enumerate(headers):
-        row["left_out"] = left_out.get(i, "derived" if row["role"] == "derived" else "")
+        row["left_out"] = twins.left_out.get(i, "derived" if row["role"] == "derived" else "")
     stackable = [row for row in headers if not row["left_out"]]
     stacks = build_stacks(stackable, strict_frames=strict_frames)
     by_frame: dict[str, list[Stack]] = defaultdict(list)
     for stack in stacks:
         by_frame[stack.frame.key].append(stack)
+    cardiac, said = is_cardiac(stacks), said_of(stacks, overrides)
     judged: dict[str, Judgement] = {}
     lines: list[TableRow] = []
     for together in by_frame.values():
-        judged |= judge_views(together)
+        judged |= judge_views(together, cardiac=cardiac, said=said)
         for stack in together:
-            direction = canonical_direction(judged[stack.stack_id].view)
+            direction = judged[stack.stack_id].direction
             if direction is not None and stack.normal @ direction < 0:
                 stack.reverse()
         lines.extend(_line_rows(together, judged))
     _place(stackable, stacks)
+    for stack in stacks:
+        stack.reasons.extend(_reasons(stack, twins))
     return StudyRows(headers, [_stack_row(stack, judged[stack.stack_id]) for stack in stacks], lines)
 
 
-def _copies(rows: Sequence[Row]) -> dict[int, str]:
-    """Later files with a SOP Instance UID already seen: equal copies, or conflicts."""
-    first: dict[tuple[str, int], int] = {}
-    left_out = {}
-    for i, row in enumerate(rows):
-        uid = (row["sop_instance_uid"], row["frame"])
-        if not uid[0] or uid not in first:
-            first[uid] = i
-            continue
-        same = _content_hash(row) == _content_hash(rows[first[uid]])
-        left_out[i] = (
-            "copy" if same else "conflict: another file with this SOP Instance UID has other content"
-        )
-    return left_out
-
-
-def _content_hash(row: Row) -> str:
-    try:
-        with open_file(row["root"], row["path"]) as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except UnusableFile:
-        return f"gone:{row['path']}"
+def _reasons(stack: Stack, twins: Twins) -> Iterator[str]:
+    """What only the whole study knows of a stack."""
+    members = [stack.rows[i] for i in stack.members]
+    if any((row["sop_instance_uid"], row["frame"]) in twins.shared for row in members):
+        yield "uid-shared"
+    if len({row["study_instance_uid"] for row in stack.rows}) > 1:
+        yield "studies-merged"
 
 
 def _place(rows: Sequence[TableRow], stacks: Sequence[Stack]) -> None:
@@ -91,6 +80,7 @@ def _place(rows: Sequence[TableRow], stacks: Sequence[Stack]) -> None:
                 row["slice_index"] = slice_index
                 row["phase_index"] = phase_index if ordered else None
                 row["phase_source"] = stack.phase_source
+                row["rr_fraction"] = rr_fraction(row, stack.phase_source)
 
 
 def _stack_row(stack: Stack, judgement: Judgement) -> TableRow:
@@ -101,7 +91,7 @@ def _stack_row(stack: Stack, judgement: Judgement) -> TableRow:
     descriptions = sorted({row["series_description"] for row in members if row["series_description"]})
     return {
         "stack_id": stack.stack_id,
-        "study_instance_uid": members[0]["study_instance_uid"],
+        "study_instance_uid": min(row["study_instance_uid"] for row in stack.rows),
         "patient_key": members[0]["patient_key"],
         "frame_of_reference": stack.frame.uid,
         "frame_assumed": stack.frame.assumed,

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from dicomgeom.catalogue import plane_of
 from dicomgeom.cine import PhaseOrder, is_one_beat, order_phases
+from dicomgeom.frames import FrameChoice, Row, choose_frames
 from dicomgeom.plane import Floats
-
-Row = Mapping[str, Any]
 
 PARALLEL_TOLERANCE_DEG: Final = 1.0
 """Planes of one stack differ by less; a spine stack that tilts per disc level differs by more."""
@@ -36,21 +35,27 @@ LOCALIZER_SPREAD_DEG: Final = 30.0
 RELATIVE_TOLERANCE: Final = {"echo_time_ms": 0.03, "repetition_time_ms": 0.08, "inversion_time_ms": 0.10}
 """TE, TR and TI of one contrast differ by less: TR and TI follow the heart rate a little."""
 
+SPACING_TOLERANCE: Final = 1e-3
+"""Pixel spacings of one grid differ by less: they are rounded, and hardly any are chosen so close."""
+
 FLIP_ANGLE_TOLERANCE_DEG: Final = 3.0
 """Flip angles of one contrast differ by less (limits on absorbed power lower some slices)."""
 
 
-@dataclass(frozen=True)
-class FrameChoice:
-    """The frame of reference images are compared in; `reason` says why it had to be assumed."""
+class Contrast(NamedTuple):
+    """What tells one contrast from another; numbers stand for the cluster they fall into."""
 
-    key: str
-    uid: str
-    reason: str = ""
+    sequence: str
+    kind: str
+    echo_time_ms: float | None
+    repetition_time_ms: float | None
+    inversion_time_ms: float | None
+    flip_angle_deg: float | None
+    b_value: float | None
 
-    @property
-    def assumed(self) -> bool:
-        return bool(self.reason)
+
+Grid = tuple[Any, ...]
+"""Rows, columns, and the spacings between them."""
 
 
 @dataclass
@@ -59,7 +64,8 @@ class Unit:
 
     rows: Sequence[Row]
     frame: FrameChoice
-    contrast: tuple[Any, ...]
+    contrast: Contrast
+    grid: Grid
     normal: Floats
     right: Floats
     planes: list[list[int]]
@@ -99,53 +105,44 @@ class Unit:
 
 def units_of(rows: Sequence[Row], *, strict_frames: bool = False) -> list[Unit]:
     """Sort the images of one study into units, series by series."""
-    frames = _frames(rows, strict_frames)
-    contrasts = _contrasts(rows)
+    frames = choose_frames(rows, strict=strict_frames)
+    kinds = list(zip(frames, _contrasts(rows), _grids(rows), strict=True))
+    units = [unit for group in _series_groups(rows, kinds) for unit in _units(rows, group, *kinds[group[0]])]
+    _tell_flow(units)
+    return units
+
+
+def _contrasts(rows: Sequence[Row]) -> list[Contrast]:
+    """What tells contrasts apart, numbers replaced by the mean of the cluster they fall into."""
+    echo, repetition, inversion = (
+        clustered([row[name] or None for row in rows], tolerance, relative=True)
+        for name, tolerance in RELATIVE_TOLERANCE.items()
+    )
+    flip = clustered([row["flip_angle_deg"] for row in rows], FLIP_ANGLE_TOLERANCE_DEG, relative=False)
     return [
-        unit
-        for group in _series_groups(rows, frames, contrasts)
-        for unit in _units(rows, group, frames, contrasts)
+        Contrast(
+            row["sequence"],
+            row["contrast_kind"],
+            echo_time_ms=echo[i],
+            repetition_time_ms=repetition[i],
+            inversion_time_ms=inversion[i],
+            flip_angle_deg=flip[i],
+            b_value=row["b_value"],
+        )
+        for i, row in enumerate(rows)
     ]
 
 
-def _frames(rows: Sequence[Row], strict: bool) -> list[FrameChoice]:
-    """See through frames of reference that de-identification replaced or removed."""
-    by_series: dict[str, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        by_series[row["series_instance_uid"]].append(i)
-    choices: list[FrameChoice] = [FrameChoice("", "")] * len(rows)
-    for series, members in by_series.items():
-        stated = {rows[i]["frame_of_reference"] for i in members}
-        files = {(rows[i]["root"], rows[i]["path"]) for i in members}
-        one_for_each = len(stated) >= 3 and len(stated) >= len(files) / 2
-        for i in members:
-            uid = rows[i]["frame_of_reference"]
-            if uid and not one_for_each:
-                choices[i] = FrameChoice(key=f"stated:{uid}", uid=uid)
-                continue
-            reason = (
-                "every file of the series has a frame of reference of its own"
-                if uid
-                else "no frame of reference stated"
-            )
-            key = f"assumed:{series if strict else rows[i]['study_instance_uid']}"
-            choices[i] = FrameChoice(key=key, uid="", reason=reason)
-    return choices
+def _grids(rows: Sequence[Row]) -> list[Grid]:
+    """Sizes and spacings of images, spacings replaced by the mean of their cluster."""
+    spacings = [
+        clustered([row[name] for row in rows], SPACING_TOLERANCE, relative=True)
+        for name in ("row_spacing_mm", "column_spacing_mm")
+    ]
+    return [(row["rows"], row["columns"], *spacing) for row, *spacing in zip(rows, *spacings, strict=True)]
 
 
-def _contrasts(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
-    """What tells contrasts apart, numbers replaced by the mean of the cluster they fall into."""
-    columns: list[list[Any]] = [[row["sequence"] for row in rows], [row["contrast_kind"] for row in rows]]
-    for name, tolerance in RELATIVE_TOLERANCE.items():
-        columns.append(_clustered([row[name] or None for row in rows], tolerance, relative=True))
-    columns.append(
-        _clustered([row["flip_angle_deg"] for row in rows], FLIP_ANGLE_TOLERANCE_DEG, relative=False)
-    )
-    columns.append([row["b_value"] for row in rows])
-    return list(zip(*columns, strict=True))
-
-
-def _clustered(values: Sequence[float | None], tolerance: float, *, relative: bool) -> list[float | None]:
+def clustered(values: Sequence[float | None], tolerance: float, *, relative: bool) -> list[float | None]:
     """Replace each value by its cluster's mean; a gap above the tolerance starts a new cluster."""
     distinct = sorted({v for v in values if v is not None})
     means: dict[float, float] = {}
@@ -159,25 +156,17 @@ def _clustered(values: Sequence[float | None], tolerance: float, *, relative: bo
 
 
 def _series_groups(
-    rows: Sequence[Row], frames: Sequence[FrameChoice], contrasts: Sequence[tuple[Any, ...]]
+    rows: Sequence[Row], kinds: Sequence[tuple[FrameChoice, Contrast, Grid]]
 ) -> Iterator[list[int]]:
     """Images of one series, frame, contrast and grid."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        groups[row["series_instance_uid"], frames[i].key, contrasts[i], grid_of(row), row["role"]].append(i)
+    for i, (row, (frame, contrast, grid)) in enumerate(zip(rows, kinds, strict=True)):
+        groups[row["series_instance_uid"], frame.key, contrast, grid, row["role"]].append(i)
     yield from groups.values()
 
 
-def grid_of(row: Row) -> tuple[Any, ...]:
-    """Size and spacing of an image: images of one stack share them."""
-    return row["rows"], row["columns"], round(row["row_spacing_mm"], 3), round(row["column_spacing_mm"], 3)
-
-
 def _units(
-    rows: Sequence[Row],
-    group: Sequence[int],
-    frames: Sequence[FrameChoice],
-    contrasts: Sequence[tuple[Any, ...]],
+    rows: Sequence[Row], group: Sequence[int], frame: FrameChoice, contrast: Contrast, grid: Grid
 ) -> list[Unit]:
     """Split a group of one series by orientation, and each part into planes."""
     units = []
@@ -187,16 +176,7 @@ def _units(
         planes, positions_mm = _by_position(members, position)
         order = order_phases(rows, planes)
         units.append(
-            Unit(
-                rows,
-                frames[members[0]],
-                contrasts[members[0]],
-                axes.normal,
-                axes.right,
-                order.planes,
-                positions_mm,
-                order,
-            )
+            Unit(rows, frame, contrast, grid, axes.normal, axes.right, order.planes, positions_mm, order)
         )
     localizer = rows[group[0]]["role"] == "localizer" or _is_localizer(units)
     for unit in units:
@@ -210,9 +190,10 @@ def _by_orientation(rows: Sequence[Row], group: Sequence[int]) -> list[list[int]
     normal_limit = np.cos(np.radians(PARALLEL_TOLERANCE_DEG))
     right_limit = np.cos(np.radians(IN_PLANE_TOLERANCE_DEG))
     clusters: list[tuple[Floats, Floats, list[int]]] = []
-    for i in sorted(group, key=lambda i: (rows[i]["sop_instance_uid"], rows[i]["frame"])):
-        right = np.asarray(rows[i]["right"])
-        normal = np.cross(right, rows[i]["down"])
+    ranked = sorted(group, key=lambda i: (rows[i]["sop_instance_uid"], rows[i]["frame"]))
+    rights = np.array([rows[i]["right"] for i in ranked])
+    normals = np.cross(rights, np.array([rows[i]["down"] for i in ranked]))
+    for i, right, normal in zip(ranked, rights, normals, strict=True):
         for leading_normal, leading_right, members in clusters:
             if normal @ leading_normal >= normal_limit and right @ leading_right >= right_limit:
                 members.append(i)
@@ -237,6 +218,27 @@ def _is_localizer(units: Sequence[Unit]) -> bool:
     limit = np.cos(np.radians(LOCALIZER_SPREAD_DEG))
     normals = np.array([unit.normal for unit in units])
     return bool((np.abs(normals @ normals.T) < limit).any())
+
+
+def _tell_flow(units: Sequence[Unit]) -> None:
+    """Phase images over a heartbeat show flow, whatever their names; and so do their magnitudes."""
+    flows = [unit for unit in units if unit.kind == "phase" and is_one_beat(unit.rows, unit.order)]
+    for flow in flows:
+        flow.kind = "flow-phase"
+        for unit in units:
+            if unit.kind == "cine" and _is_magnitude_of(unit, flow):
+                unit.kind = "flow-magnitude"
+
+
+def _is_magnitude_of(unit: Unit, flow: Unit) -> bool:
+    """Whether two units were measured together: same series, timing and planes, the component apart."""
+    return (
+        unit.first["series_instance_uid"] == flow.first["series_instance_uid"]
+        and unit.contrast._replace(kind=flow.contrast.kind) == flow.contrast
+        and len(unit.positions_mm) == len(flow.positions_mm)
+        and bool((np.abs(unit.positions_mm - flow.positions_mm) <= SAME_PLANE_MM).all())
+        and bool(unit.normal @ flow.normal > np.cos(np.radians(PARALLEL_TOLERANCE_DEG)))
+    )
 
 
 def _kind(unit: Unit) -> str:

@@ -3,98 +3,53 @@
 Each view is a hypothesis. Each measurement (an angle, a distance, a word in the
 description) makes some hypotheses more likely and others less; the likeliest wins, and
 its share of the total likelihood is the confidence. A description is one voice: it can
-decide between neighbours and cannot outvote a plane that lies elsewhere.
+decide between neighbours and cannot outvote a plane that lies elsewhere. The user's word
+(`overrides.py`) decides.
 
-Heart: SAX normals lie near (1, -1, -1)/sqrt 3 in LPS. Long-axis planes contain that axis
-and are told by the angle of their trace round it and by their distance from the LV
-centre, the patient-leftmost point where long-axis planes cross on the middle SAX plane.
-Other anatomy: by obliquity to the sagittal, coronal and axial directions.
+Heart: `heart.py` weighs the stacks of a study together. Stacks on the same planes (late
+enhancement on the planes of the cine) are one place and share a verdict.
+Other anatomy, and localizers: by obliquity to the sagittal, coronal and axial directions.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 import numpy as np
 
-from dicomgeom.lines import dihedral_deg
+from dicomgeom.heart import LONG_AXIS, ORTHOGONAL, TOWARD_APEX, WEIGHED, Heart, Place, Weighed, weigh
+from dicomgeom.overrides import Said
 from dicomgeom.plane import Floats
 from dicomgeom.stack import Stack
-
-TOWARD_APEX: Final[Floats] = np.array([1.0, -1.0, -1.0]) / math.sqrt(3)
-"""Typical direction from the base of the heart to its apex, LPS (7 to 17 degrees off in real exams)."""
+from dicomgeom.view_names import BODY_VIEWS, LONG_AXIS_VIEWS, view_in_text
 
 APEX_COSINE: Final = 0.3
 """A SAX normal whose cosine with `TOWARD_APEX` is weaker does not tell base from apex."""
 
-SAX_LIMIT_DEG: Final = 35.0
-"""A stack tilted further from `TOWARD_APEX` does not define the heart's axis (axial planes lie at 55)."""
+APEX_ODDS: Final = 10.0
+"""Odds at which the long-axis views tell base from apex where the cosine does not."""
 
-LONG_AXIS_LIMIT_DEG: Final = 25.0
-"""Planes tilted less against the heart's axis are candidates for long-axis views."""
+SAME_PLACE_DEG: Final = 5.0
+SAME_PLACE_MM: Final = 5.0
+"""Stacks whose planes differ by less were taken at one place."""
 
-MEETING_ANGLE_DEG: Final = 30.0
-"""Long-axis planes that meet at less cross too far from where they should."""
-
-ORTHOGONAL: Final[dict[str, Floats]] = {"SAG": np.eye(3)[0], "COR": np.eye(3)[1], "AX": np.eye(3)[2]}
-
-
-@dataclass(frozen=True)
-class LongAxisView:
-    """Where a view lies: angle of its trace from projected patient-left, signed miss of the LV centre."""
-
-    name: str
-    angle_deg: float
-    angle_spread_deg: float
-    miss_mm: float
-    miss_spread_mm: float
-    prior: float
-
-
-LONG_AXIS_VIEWS: Final = (
-    LongAxisView("4CH", 10, 14, 0, 7, 0.0),
-    LongAxisView("2CH", 66, 14, 0, 7, 0.0),
-    LongAxisView("3CH", 129, 14, 0, 7, 0.0),
-    LongAxisView("RV2CH", 68, 18, 38, 12, -1.0),
-    LongAxisView("RVOT", 95, 18, 28, 12, -1.0),
-)
-"""Angles and distances measured on real exams; spreads allow for an operator's error."""
-
-SAX_SPREAD_DEG: Final = 14.0
 OBLIQUITY_SPREAD_DEG: Final = 15.0
-CARDIAC_OBLIQUITY_SPREAD_DEG: Final = 6.0
-"""Among cardiac cines only planes very near a body axis are called by it."""
+"""Joints: how far the planes are turned against the body's directions."""
+
+NO_VIEW_LOG: Final = -8.0
+"""Log-likelihood of "none of these" for a joint: any direction four spreads off loses to it."""
 
 TEXT_WEIGHT: Final = 2.0
 """Log-likelihood a description adds to the view it names: e^2, about 7 to 1."""
 
-OTHER_LOG: Final = -8.0
-"""Log-likelihood of "none of these": any view four spreads off loses to it."""
+AXIS_BY_SAX_DEG: Final = 20.0
+"""A short-axis stack whose normal is nearer to the heart's axis is said to give it."""
 
-WORST_LOG: Final = -12.0
-
-TEXT: Final = {
-    "SAX": r"<sa>|sax|short.?ax|petit.?axe|kurz.?achs|<ks?a>|eje.?corto",
-    "RV2CH": r"rv.?2.?ch|2.?ch.?rv|right.?2.?ch",
-    "RVOT": r"rvot",
-    "2CH": r"2.?ch|two.?ch|2.?cav|2.?kammer|<2k>|<vla>",
-    "3CH": r"3.?ch|three.?ch|3.?cav|3.?kammer|<3k>|lvot",
-    "4CH": r"4.?ch|four.?ch|4.?cav|4.?kammer|<4k>|<hla>",
-    "SAG": r"<sag",
-    "COR": r"<cor",
-    "AX": r"<ax(ial)?>|<tra(ns)?(vers[ae]l?)?>",
-}
-"""What descriptions call the views in several languages; < and > are the ends of a word."""
-
-_PATTERNS: Final = {
-    view: re.compile(pattern.replace("<", r"(?<![a-z0-9])").replace(">", r"(?![a-z0-9])"), re.IGNORECASE)
-    for view, pattern in TEXT.items()
-}
+SURE_CENTRE_MM: Final = 12.0
+"""A distance from the LV centre says something where the centre is known better than this."""
 
 CARDIAC_BODY_PARTS: Final = ("HEART", "CARDIAC", "COEUR", "HERZ")
 
@@ -111,209 +66,209 @@ class Evidence:
 
 @dataclass
 class Judgement:
-    """The verdict on one stack."""
+    """The verdict on one stack; `direction` is the way its slices are counted, None where none is known."""
 
     view: str
     confidence: float
     evidence: list[Evidence] = field(default_factory=list)
     apex_known: bool = False
+    direction: Floats | None = None
 
     def as_rows(self) -> list[dict[str, object]]:
         """Evidence as plain data."""
         return [asdict(piece) for piece in self.evidence]
 
 
-@dataclass(frozen=True)
-class Heart:
-    """The heart's axis (unit, base to apex), and the LV centre where `crossing_planes` planes cross."""
-
-    axis: Floats
-    axis_source: str
-    centre_mm: Floats | None
-    crossing_planes: int
-
-    def trace_angle_deg(self, normal: Floats) -> float:
-        """Angle of a long-axis plane's trace round the axis, from projected patient-left, 0 to 180."""
-        left = np.array([1.0, 0.0, 0.0]) - self.axis[0] * self.axis
-        left /= np.linalg.norm(left)
-        turn = np.cross(self.axis, left)
-        trace = np.cross(normal, self.axis)
-        return float(np.degrees(np.arctan2(trace @ turn, trace @ left)) % 180)
-
-
-def judge_views(stacks: Sequence[Stack]) -> dict[str, Judgement]:
-    """Judge all stacks of one study that share a frame of reference, by `stack_id`."""
-    if not _is_cardiac(stacks):
-        return {stack.stack_id: _by_obliquity(stack) for stack in stacks}
-    heart = find_heart(stacks)
-    judged = {}
-    for stack in stacks:
-        if stack.kind == "localizer" or heart is None:
-            judged[stack.stack_id] = _by_obliquity(stack)
-        else:
-            judged[stack.stack_id] = _in_heart(stack, heart)
-    return judged
-
-
-def _is_cardiac(stacks: Sequence[Stack]) -> bool:
+def is_cardiac(stacks: Sequence[Stack]) -> bool:
+    """Whether a study is one of the heart: it holds a cine, or says so."""
     parts = {str(stack.rows[stack.planes[0][0]]["body_part"]) for stack in stacks}
     return any(stack.kind == "cine" for stack in stacks) or any(
         word in part for part in parts for word in CARDIAC_BODY_PARTS
     )
 
 
-def find_heart(stacks: Sequence[Stack]) -> Heart | None:
-    """Axis and LV centre from the planes of a cardiac exam, or None where nothing tells the axis."""
-    usable = [stack for stack in stacks if stack.kind == "cine"] or [
-        s for s in stacks if s.kind != "localizer"
-    ]
-    short = max(usable, key=_sax_rank, default=None)
-    if short is not None and _tilt_deg(short.normal, TOWARD_APEX) <= SAX_LIMIT_DEG:
-        axis = short.normal * np.sign(short.normal @ TOWARD_APEX)
-        point = short.plane(short.central_slice).centre_mm
-        source = "normal of the short-axis stack"
-    else:
-        common = _common_perpendicular(usable)
-        if common is None:
-            return None
-        axis, source = common, "common perpendicular of the long-axis planes"
-        point = np.mean([stack.plane(stack.central_slice).centre_mm for stack in usable], axis=0)
-    centre, planes = _lv_centre(usable, axis, point)
-    return Heart(axis, source, centre, planes)
+def judge_views(
+    stacks: Sequence[Stack], *, cardiac: bool | None = None, said: Mapping[str, Said] | None = None
+) -> dict[str, Judgement]:
+    """Judge all stacks of one study that share a frame of reference, by `stack_id`.
+
+    Parameters
+    ----------
+    cardiac
+        Whether the study is one of the heart; default: what these stacks tell.
+    said
+        The user's word, by `stack_id`.
+    """
+    said = said or {}
+    cardiac = is_cardiac(stacks) if cardiac is None else cardiac
+    heart = [stack for stack in stacks if cardiac and stack.kind != "localizer"]
+    judged = _in_heart(heart, said) if heart else {}
+    judged |= {stack.stack_id: _by_obliquity(stack) for stack in stacks if stack.stack_id not in judged}
+    for stack in stacks:
+        judgement = judged[stack.stack_id]
+        if stack.stack_id in said:
+            _obey(judgement, said[stack.stack_id])
+        if judgement.direction is None:
+            judgement.direction = ORTHOGONAL.get(judgement.view)
+    return judged
 
 
-def _sax_rank(stack: Stack) -> float:
-    return math.log(len(stack.planes)) - 0.5 * (_tilt_deg(stack.normal, TOWARD_APEX) / SAX_SPREAD_DEG) ** 2
+def _obey(judgement: Judgement, said: Said) -> None:
+    judgement.view, judgement.confidence = said.view, 1.0
+    judgement.evidence.append(Evidence("override", said.where, "", f"the user says {said.view}"))
 
 
-def _tilt_deg(normal: Floats, direction: Floats) -> float:
-    return float(dihedral_deg([normal], [direction])[0, 0])
+def _in_heart(stacks: Sequence[Stack], said: Mapping[str, Said]) -> dict[str, Judgement]:
+    middles = {stack.stack_id: _middle_mm(stack) for stack in stacks}
+    groups = _places(stacks, middles)
+    weighed = weigh([_place(group, middles, said) for group in groups])
+    source = _axis_source(groups, weighed)
+    judged = {}
+    for number, group in enumerate(groups):
+        shares = dict(zip(WEIGHED, weighed.views[number].tolist(), strict=True))
+        for stack in group:
+            evidence = _measured(stack, middles[stack.stack_id], group, weighed.heart, source)
+            judgement = _verdict(shares, evidence + _spoken(group))
+            _tell_apex(judgement, stack, said, float(weighed.apex_odds[number]))
+            judged[stack.stack_id] = judgement
+    return judged
 
 
-def _common_perpendicular(stacks: Sequence[Stack]) -> Floats | None:
-    """Direction most nearly contained in all planes; needs two that meet at `MEETING_ANGLE_DEG`."""
-    normals = np.array([stack.normal for stack in stacks])
-    if len(normals) < 2 or dihedral_deg(normals, normals).max() < MEETING_ANGLE_DEG:
-        return None
-    _, vectors = np.linalg.eigh(normals.T @ normals)
-    axis: Floats = vectors[:, 0]
-    if _tilt_deg(axis, TOWARD_APEX) > SAX_LIMIT_DEG:
-        return None
-    return axis * np.sign(axis @ TOWARD_APEX)
+def _middle_mm(stack: Stack) -> Floats:
+    """Middle of the first and last image, mm LPS."""
+    middle = np.zeros(3)
+    for members in (stack.planes[0], stack.planes[-1]):
+        row = stack.rows[members[0]]
+        right = (row["columns"] - 1) / 2 * row["column_spacing_mm"]
+        down = (row["rows"] - 1) / 2 * row["row_spacing_mm"]
+        middle += np.asarray(row["origin_mm"])
+        middle += right * np.asarray(row["right"]) + down * np.asarray(row["down"])
+    return middle / 2
 
 
-def _lv_centre(stacks: Sequence[Stack], axis: Floats, point_mm: Floats) -> tuple[Floats | None, int]:
-    """The patient-leftmost crossing of long-axis planes on the plane through `point_mm` across the axis."""
-    planes = [
-        stack.plane(stack.central_slice)
-        for stack in stacks
-        if 90 - _tilt_deg(stack.normal, axis) <= LONG_AXIS_LIMIT_DEG
-    ]
-    crossings = []
-    for one, other in itertools.combinations(planes, 2):
-        if dihedral_deg([one.normal], [other.normal])[0, 0] < MEETING_ANGLE_DEG:
-            continue
-        offsets = [one.normal @ one.origin_mm, other.normal @ other.origin_mm, axis @ point_mm]
-        crossing = np.linalg.solve(np.array([one.normal, other.normal, axis]), offsets)
-        if one.contains_px(one.to_pixel(crossing)) and other.contains_px(other.to_pixel(crossing)):
-            crossings.append(crossing)
-    if not crossings:
-        return None, len(planes)
-    return max(crossings, key=lambda crossing: float(crossing[0])), len(planes)
+def _places(stacks: Sequence[Stack], middles: Mapping[str, Floats]) -> list[list[Stack]]:
+    """Stacks on the same planes belong together; the cine with most planes leads its group."""
+    groups: list[list[Stack]] = []
+    for stack in sorted(stacks, key=lambda s: (s.kind != "cine", -len(s.planes), s.stack_id)):
+        for group in groups:
+            shift_mm = (middles[stack.stack_id] - middles[group[0].stack_id]) @ group[0].normal
+            if _same_place(stack, group[0], abs(float(shift_mm))):
+                group.append(stack)
+                break
+        else:
+            groups.append([stack])
+    return groups
 
 
-def _in_heart(stack: Stack, heart: Heart) -> Judgement:
-    """Weigh all views for a stack of a cardiac exam."""
-    tilt = _tilt_deg(stack.normal, heart.axis)
-    to_apex = _tilt_deg(stack.normal, TOWARD_APEX)
+def _same_place(stack: Stack, other: Stack, shift_mm: float) -> bool:
+    extent_mm = min(float(np.ptp(s.positions_mm)) for s in (stack, other))
+    parallel = _angle_deg(stack.normal, other.normal) <= SAME_PLACE_DEG
+    return parallel and shift_mm <= max(SAME_PLACE_MM, extent_mm / 2)
+
+
+def _axis_source(groups: Sequence[Sequence[Stack]], weighed: Weighed) -> str:
+    """What people are told the axis comes from."""
+    sax = WEIGHED.index("SAX")
+    short = any(
+        weighed.views[i, sax] > 0.5 and _angle_deg(group[0].normal, weighed.heart.axis) < AXIS_BY_SAX_DEG
+        for i, group in enumerate(groups)
+    )
+    return "normal of the short-axis stack" if short else "common perpendicular of the long-axis planes"
+
+
+def _angle_deg(normal: Floats, direction: Floats) -> float:
+    """Angle between two directions without sense, 0 to 90."""
+    return math.degrees(math.acos(min(1.0, abs(float(normal @ direction)))))
+
+
+def _place(group: Sequence[Stack], middles: Mapping[str, Floats], said: Mapping[str, Said]) -> Place:
+    leader = group[0]
+    voices = np.zeros(len(WEIGHED))
+    for _, named, weight in _texts(group):
+        if named in WEIGHED:
+            voices[WEIGHED.index(named)] += weight
+    for stack in group:
+        if stack.stack_id in said:
+            meant = LONG_AXIS_VIEWS if said[stack.stack_id].view == "LAX" else (said[stack.stack_id].view,)
+            voices = np.array([0.0 if view in meant else -100.0 for view in WEIGHED])
+    return Place(leader.normal, middles[leader.stack_id], len(leader.planes), voices)
+
+
+def _texts(group: Sequence[Stack]) -> list[tuple[str, str, float]]:
+    """(description, view it names, weight); many descriptions of one place weigh as one."""
+    texts = [text for stack in group for text in stack.texts()]
+    naming = [(text, view_in_text(text)) for text in texts]
+    return [(text, named, TEXT_WEIGHT / len(texts)) for text, named in dict(naming).items() if named]
+
+
+def _spoken(group: Sequence[Stack]) -> list[Evidence]:
+    return [Evidence("description", text, "", f"names {named}") for text, named, _ in _texts(group)]
+
+
+def _measured(
+    stack: Stack, middle_mm: Floats, group: Sequence[Stack], heart: Heart, source: str
+) -> list[Evidence]:
+    """The numbers behind a verdict, measured against the likeliest heart."""
+    off_axis = _angle_deg(stack.normal, heart.axis)
+    to_apex = _angle_deg(stack.normal, TOWARD_APEX)
+    planes = len(group[0].planes)
+    many = "many planes speak for SAX" if planes >= 5 else "few planes"
     evidence = [
-        Evidence(
-            "angle of the normal to the heart's axis, degrees",
-            round(tilt, 1),
-            SAX_LIMIT_DEG,
-            heart.axis_source,
-        ),
-        Evidence(
-            "angle of the normal to (1, -1, -1), degrees",
-            round(to_apex, 1),
-            SAX_LIMIT_DEG,
-            "small in SAX stacks",
-        ),
+        Evidence("angle of the normal to the heart's axis, degrees", round(off_axis, 1), 45, source),
+        Evidence("angle of the normal to (1, -1, -1), degrees", round(to_apex, 1), 35, "small in SAX stacks"),
+        Evidence("planes", str(planes), "5", many),
     ]
-    logs = {"SAX": _log(tilt, 0, 9) + _log(to_apex, 0, SAX_SPREAD_DEG) + _many_slices(stack, evidence)}
-    prior = -2.0 if len(stack.planes) > 2 else -4.0  # a lone plane near a body axis is rather an RVOT view
-    logs |= {
-        view: prior + _log(_tilt_deg(stack.normal, direction), 0, CARDIAC_OBLIQUITY_SPREAD_DEG)
-        for view, direction in ORTHOGONAL.items()
-    }
-    logs |= _long_axis_logs(stack, heart, tilt, evidence)
-    judgement = _decide(stack, logs, evidence)
-    cosine = float(stack.normal @ TOWARD_APEX)
-    judgement.apex_known = judgement.view == "SAX" and abs(cosine) >= APEX_COSINE
-    return judgement
+    if off_axis > 45:
+        evidence += _long_axis(stack.normal, middle_mm, heart)
+    if len(group) > 1:
+        evidence.append(Evidence("stacks on these planes", str(len(group)), "", "judged together"))
+    return evidence
 
 
-def _many_slices(stack: Stack, evidence: list[Evidence]) -> float:
-    """Short-axis stacks have many planes; a lone plane says little."""
-    count = len(stack.planes)
-    evidence.append(
-        Evidence("planes", str(count), "5", "many planes speak for SAX" if count >= 5 else "few planes")
-    )
-    return 1.0 if count >= 5 else -1.0 if count <= 2 else 0.0
-
-
-def _long_axis_logs(stack: Stack, heart: Heart, tilt: float, evidence: list[Evidence]) -> dict[str, float]:
-    angle = heart.trace_angle_deg(stack.normal)
-    along = _log(90 - tilt, 0, 10)
-    near = min(LONG_AXIS_VIEWS, key=lambda view: _turn_deg(angle, view.angle_deg))
-    says = f"nearest to {near.name} ({near.angle_deg:g})"
-    evidence.append(
-        Evidence("angle of the trace round the axis, degrees", round(angle, 1), near.angle_deg, says)
-    )
-    logs = {
-        view.name: view.prior + along + _log(_turn_deg(angle, view.angle_deg), 0, view.angle_spread_deg)
-        for view in LONG_AXIS_VIEWS
-    }
-    if heart.centre_mm is None:
-        return logs
-    plane = stack.plane(stack.central_slice)
-    offset = -plane.distance_mm(heart.centre_mm) * plane.normal  # from the LV centre to the plane
-    miss = float(np.linalg.norm(offset)) * (
-        1 if offset[0] <= 0 else -1
-    )  # positive toward patient-right, the RV's side
-    if heart.crossing_planes < 3:
-        evidence.append(
-            Evidence(
-                "distance from the LV centre, mm", round(miss, 1), 10, "two planes always cross: no evidence"
-            )
-        )
-        return logs
-    evidence.append(
+def _long_axis(normal: Floats, point_mm: Floats, heart: Heart) -> list[Evidence]:
+    angle, miss = heart.lies(normal, point_mm)
+    near = min(LONG_AXIS, key=lambda view: abs((angle - view.angle_deg + 90) % 180 - 90))
+    if heart.centre_spread_mm > SURE_CENTRE_MM:
+        says = f"the centre is known to {heart.centre_spread_mm:.0f} mm only: little evidence"
+    else:
+        says = "through the LV" if abs(miss) <= 15 else "misses the LV"
+    return [
         Evidence(
-            "distance from the LV centre, mm",
-            round(miss, 1),
-            10,
-            "through the LV" if abs(miss) <= 10 else "misses the LV",
+            "angle of the trace round the axis, degrees",
+            round(angle, 1),
+            near.angle_deg,
+            f"nearest to {near.name} ({near.angle_deg:g})",
+        ),
+        Evidence("distance from the LV centre, mm", round(miss, 1), 15, says),
+    ]
+
+
+def _tell_apex(judgement: Judgement, stack: Stack, said: Mapping[str, Said], odds: float) -> None:
+    """Which way from base to apex: by the usual direction, where that is weak by the long-axis views."""
+    view = said[stack.stack_id].view if stack.stack_id in said else judgement.view
+    if view != "SAX":
+        return
+    cosine = float(stack.normal @ TOWARD_APEX)
+    if abs(cosine) >= APEX_COSINE:
+        judgement.apex_known = True
+        judgement.direction = stack.normal * np.sign(cosine)
+        return
+    judgement.apex_known = not 1 / APEX_ODDS < odds < APEX_ODDS
+    judgement.direction = stack.normal * (1 if odds >= 1 else -1)
+    judgement.evidence.append(
+        Evidence(
+            "cosine of the normal with (1, -1, -1)",
+            round(cosine, 2),
+            APEX_COSINE,
+            "too weak to tell the apex; the long-axis views "
+            + ("tell it" if judgement.apex_known else "do not tell it either"),
         )
     )
-    return {
-        view.name: logs[view.name] + _log(miss, view.miss_mm, view.miss_spread_mm) for view in LONG_AXIS_VIEWS
-    }
-
-
-def _turn_deg(angle: float, other: float) -> float:
-    """Difference of two directions without sense, 0 to 90."""
-    return abs((angle - other + 90) % 180 - 90)
-
-
-def _log(value: float, expected: float, spread: float) -> float:
-    """Log-likelihood of a normal distribution up to a constant, bounded below."""
-    return max(-0.5 * ((value - expected) / spread) ** 2, WORST_LOG)
 
 
 def _by_obliquity(stack: Stack) -> Judgement:
     """Sagittal, coronal or axial, whichever direction is nearest."""
-    tilts = {view: _tilt_deg(stack.normal, direction) for view, direction in ORTHOGONAL.items()}
+    tilts = {view: _angle_deg(stack.normal, ORTHOGONAL[view]) for view in BODY_VIEWS}
     evidence = [
         Evidence(
             f"angle of the normal to {view}, degrees",
@@ -323,47 +278,24 @@ def _by_obliquity(stack: Stack) -> Judgement:
         )
         for view, tilt in tilts.items()
     ]
-    return _decide(
-        stack, {view: _log(tilt, 0, OBLIQUITY_SPREAD_DEG) for view, tilt in tilts.items()}, evidence
-    )
-
-
-def _decide(stack: Stack, logs: Mapping[str, float], evidence: list[Evidence]) -> Judgement:
-    weighed = dict(logs)
-    weighed["OTHER"] = OTHER_LOG
-    for text in stack.texts():
-        named = view_in_text(text)
-        if named in weighed:
-            weighed[named] += TEXT_WEIGHT / len(stack.texts())
-            evidence.append(Evidence("description", text, "", f"names {named}"))
-    view, confidence = _likeliest(weighed)
-    long_axis = {name.name for name in LONG_AXIS_VIEWS}
-    if view in long_axis and confidence < 0.5:
-        together = _share(weighed, long_axis)
-        if together > 0.5:
-            evidence.append(
-                Evidence("long-axis views together", round(together, 2), 0.5, "a long axis, not told which")
-            )
-            return Judgement("LAX", together, evidence)
-    return Judgement(view, confidence, evidence)
-
-
-def _likeliest(logs: Mapping[str, float]) -> tuple[str, float]:
-    view = max(logs, key=lambda name: logs[name])
-    return view, _share(logs, {view})
-
-
-def _share(logs: Mapping[str, float], names: set[str]) -> float:
+    logs = {view: -0.5 * (tilt / OBLIQUITY_SPREAD_DEG) ** 2 for view, tilt in tilts.items()}
+    logs["OTHER"] = NO_VIEW_LOG
+    for _, named, weight in _texts([stack]):
+        if named in logs:
+            logs[named] += weight
     top = max(logs.values())
-    weights = {name: math.exp(value - top) for name, value in logs.items()}
-    return sum(weights[name] for name in names) / sum(weights.values())
+    weights = {view: math.exp(value - top) for view, value in logs.items()}
+    total = sum(weights.values())
+    return _verdict({view: weight / total for view, weight in weights.items()}, evidence + _spoken([stack]))
 
 
-def view_in_text(text: str) -> str:
-    """The view a description names, or an empty string; right-ventricular views before the left's."""
-    return next((view for view, pattern in _PATTERNS.items() if pattern.search(text)), "")
-
-
-def canonical_direction(view: str) -> Floats | None:
-    """Which way slices are counted: SAX to the apex, SAG to patient-left, COR to the back, AX to the head."""
-    return TOWARD_APEX if view == "SAX" else ORTHOGONAL.get(view)
+def _verdict(shares: Mapping[str, float], evidence: list[Evidence]) -> Judgement:
+    """The likeliest view, or LAX where it is a long axis and not told which."""
+    view = max(shares, key=lambda name: shares[name])
+    together = sum(shares.get(name, 0.0) for name in LONG_AXIS_VIEWS)
+    if view in LONG_AXIS_VIEWS and shares[view] < 0.5 < together:
+        evidence.append(
+            Evidence("long-axis views together", round(together, 2), 0.5, "a long axis, not told which")
+        )
+        return Judgement("LAX", together, evidence)
+    return Judgement(view, shares[view], evidence)

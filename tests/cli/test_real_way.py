@@ -29,7 +29,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_bare_commands_pretrain_on_a_real_cardiac_exam(workspace: Path) -> None:
     stores = sorted(path.name for path in (workspace / "stores").iterdir())
-    assert stores == ["cardiac-4ch.zarr", "cardiac-sax.zarr"]
+    assert {"cardiac-4ch.zarr", "cardiac-sax.zarr"} <= set(stores)
     state = json.loads((workspace / "runs" / "pretrain-mtl" / "run.json").read_text())
     assert (state["state"], state["steps"]) == ("done", 4)
     assert (workspace / "runs" / "pretrain-mtl" / "weights.safetensors").stat().st_size > 0

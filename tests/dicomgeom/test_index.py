@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -150,31 +151,208 @@ def test_a_flipped_byte_in_any_table_is_found(export: Path, tmp_path: Path) -> N
         path.write_bytes(sound)
 
 
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_catalogue(
-    export: Path, tmp_path: Path
-) -> None:
-    salt = tmp_path / "salt"
-    salt.write_text("0123456789abcdef0123456789abcdef")
-    index([export], tmp_path / "whole", salt_file=salt)
+def killed_index(export: Path, target: Path, salt: Path, wait_s: float) -> None:
+    """Start an index in another process and kill it after a while."""
     code = (
         "import sys; from pathlib import Path; from dicomgeom.index import index;"
+        "from dicomgeom import reading; reading.JOURNAL_S = 0;"
         "print('go', flush=True);"
         "index([Path(sys.argv[1])], Path(sys.argv[2]), salt_file=Path(sys.argv[3]))"
     )
-    target = tmp_path / "killed"
-    for wait_s in (0.0, 0.01, 0.03):
-        command = [sys.executable, "-c", code, str(export), str(target), str(salt)]
-        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(wait_s)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    index([export], target, salt_file=salt)
+    command = [sys.executable, "-c", code, str(export), str(target), str(salt)]
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(wait_s)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    """Compare all tables of two catalogues."""
     for name in TABLES:
-        whole, resumed = open_catalogue(tmp_path / "whole"), open_catalogue(target)
-        assert getattr(whole, name).equals(getattr(resumed, name)), name
+        assert getattr(open_catalogue(one), name).equals(getattr(open_catalogue(other), name)), name
+
+
+@pytest.fixture
+def salt(tmp_path: Path) -> Path:
+    path = tmp_path / "salt"
+    path.write_text("0123456789abcdef0123456789abcdef")
+    return path
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_catalogue(
+    tmp_path: Path, salt: Path, kills: int
+) -> None:
+    export = tmp_path / "export"
+    for number in range(4):
+        exam(export / str(number), ["SAX", "4CH", "2CH"])
+    index([export], tmp_path / "whole", salt_file=salt)
+    moments = random.Random(kills)
+    for number in range(kills):
+        target = tmp_path / f"killed{number}"
+        killed_index(export, target, salt, wait_s=moments.uniform(0, 0.5))
+        killed_index(export, target, salt, wait_s=moments.uniform(0, 0.2))
+        index([export], target, salt_file=salt)
+        assert verify_catalogue(target) == []
+        assert_same_tables(tmp_path / "whole", target)
+        assert not (target / ".journal").exists()
+
+
+def test_what_an_interrupted_run_has_read_is_not_read_again(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomgeom.reading.BATCH_FILES", (5, 5))
+
+    def interrupt(what: str, *, done: int, total: int | None) -> None:
+        if what == "reading headers" and done == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index([export], tmp_path / "catalogue", progress=interrupt)
+    with pytest.raises(HalfWritten):
+        open_catalogue(tmp_path / "catalogue")
+    (export / "0-0").unlink()
+    (export / "0-1").write_text("now it is text")
+    summary = index([export], tmp_path / "catalogue")
+    assert summary.read == 24 - 1 - 15 + 2
+    assert summary.files == {"ok": 22, "skipped": 1}
+    assert verify_catalogue(tmp_path / "catalogue") == []
+
+
+def test_what_a_run_killed_behind_its_last_table_leaves_is_swept_up(export: Path, tmp_path: Path) -> None:
+    index([export], tmp_path / "catalogue")
+    for left in (".journal/0123/4567-89", ".spool-1"):
+        (tmp_path / "catalogue" / left).mkdir(parents=True)
+    assert index([export], tmp_path / "catalogue").read == 0
+    assert not [path.name for path in (tmp_path / "catalogue").iterdir() if path.is_dir()]
+
+
+def test_a_half_written_journal_is_not_believed(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomgeom.reading.BATCH_FILES", (5, 5))
+    monkeypatch.setattr("dicomgeom.reading.JOURNAL_S", 0)
+
+    def interrupt(what: str, *, done: int, total: int | None) -> None:
+        if what == "sorting images into stacks" or done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index([export], tmp_path / "catalogue", progress=interrupt)
+    parts = sorted(path for path in (tmp_path / "catalogue" / ".journal").glob("*/*"))
+    assert len(parts) == 5
+    headers = parts[0] / "headers.parquet"
+    headers.write_bytes(headers.read_bytes()[:-40])
+    (parts[1] / "files.parquet").unlink()
+    parts[2].rename(parts[2].with_name(".new-1"))
+    summary = index([export], tmp_path / "catalogue")
+    assert summary.files == {"ok": 24}
+    assert 9 <= summary.read <= 15
+    assert verify_catalogue(tmp_path / "catalogue") == []
+
+
+def test_several_workers_and_dask_make_the_same_catalogue_as_one(tmp_path: Path, salt: Path) -> None:
+    for number in range(4):
+        exam(tmp_path / "export" / str(number), ["SAX", "4CH", "2CH"])
+    (tmp_path / "export" / "notes").write_text("text")
+    index([tmp_path / "export"], tmp_path / "one", salt_file=salt)
+    index([tmp_path / "export"], tmp_path / "two", salt_file=salt, workers=2)
+    assert_same_tables(tmp_path / "one", tmp_path / "two")
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="inproc"
+    ) as cluster:
+        index([tmp_path / "export"], tmp_path / "dask", salt_file=salt, scheduler=cluster.scheduler_address)
+    assert_same_tables(tmp_path / "one", tmp_path / "dask")
+
+
+def test_no_workers_and_a_scheduler_that_is_not_there_are_wrong_use(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WrongUse, match="at least 1"):
+        index([export], tmp_path / "none", workers=0)
+    monkeypatch.setattr("dicomgeom.workers.SCHEDULER_WAIT_S", 0.2)
+    with pytest.raises(WrongUse, match="no dask scheduler answers"):
+        index([export], tmp_path / "nowhere", scheduler="tcp://127.0.0.1:9")
+
+
+def test_only_patients_with_changed_files_are_sorted_anew_and_the_tables_are_as_if_all_were(
+    tmp_path: Path, salt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = tmp_path / "export"
+    for number in range(4):
+        folder = exam(export / str(number), ["SAX", "4CH", "2CH"])
+        for path in folder.iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.PatientID = f"P{number}"
+            dataset.StudyInstanceUID = uid(2, number)
+            dataset.SOPInstanceUID = f"{dataset.SOPInstanceUID}.{number}"
+            dataset.save_as(path)
+    index([export], tmp_path / "catalogue", salt_file=salt)
+    (export / "2" / "0-0").unlink()
+    write_mr(export / "3" / "new", axial(), StudyInstanceUID=uid(2, 9), PatientID="P3")
+    sorted_rows = []
+    from dicomgeom import sorting
+
+    sort_study = sorting.sort_study
+    monkeypatch.setattr(
+        sorting, "sort_study", lambda rows, **how: sorted_rows.append(len(rows)) or sort_study(rows, **how)
+    )
+    index([export], tmp_path / "catalogue", salt_file=salt)
+    assert sorted(sorted_rows) == [1, 23, 24]
+    index([export], tmp_path / "anew", salt_file=salt)
+    assert_same_tables(tmp_path / "catalogue", tmp_path / "anew")
+
+
+def test_tables_too_large_for_memory_are_sorted_on_disk_and_are_the_same(
+    tmp_path: Path, salt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        for image in range(4):
+            write_mr(
+                tmp_path / "export" / f"{number}-{image}",
+                axial(z_mm=8.0 * image),
+                PatientID=f"P{number}",
+                StudyInstanceUID=uid(2, number),
+                SeriesInstanceUID=uid(3, number),
+            )
+    index([tmp_path / "export"], tmp_path / "memory", salt_file=salt)
+    monkeypatch.setattr("dicomgeom.sorting.PART_ROWS", 3)
+    monkeypatch.setattr("dicomgeom.sorting.CHUNK_ROWS", 7)
+    monkeypatch.setattr("dicomgeom.spool.IN_MEMORY_ROWS", 10)
+    monkeypatch.setattr("dicomgeom.catalogue.ROW_GROUP_ROWS", 6)
+    index([tmp_path / "export"], tmp_path / "disk", salt_file=salt)
+    assert_same_tables(tmp_path / "memory", tmp_path / "disk")
+    assert not list((tmp_path / "disk").glob(".spool*"))
+
+
+def test_another_option_sorts_anew_without_reading_again(export: Path, tmp_path: Path) -> None:
+    for path in export.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.FrameOfReferenceUID
+        dataset.save_as(path)
+    assert index([export], tmp_path / "catalogue").read == 24
+    assert len(open_catalogue(tmp_path / "catalogue").lines) > 0
+    assert index([export], tmp_path / "catalogue", strict_frames=True).read == 0
+    assert len(open_catalogue(tmp_path / "catalogue").lines) == 0
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(export: Path, tmp_path: Path) -> None:
+    away = export / "0-0"
+    held = away.read_bytes()
+    index([export], tmp_path / "catalogue")
+    before = open_catalogue(tmp_path / "catalogue").files
+    locked = before.with_columns(
+        pl.when(pl.col("path") == "0-0").then(pl.lit("cannot-open")).otherwise("reason").alias("reason")
+    )
+    locked.write_parquet(tmp_path / "catalogue" / "files.parquet")
+    assert away.read_bytes() == held
+    assert index([export], tmp_path / "catalogue").read == 1
+    assert open_catalogue(tmp_path / "catalogue").files.equals(before)
 
 
 def test_the_catalogue_is_private_and_holds_no_name(tmp_path: Path) -> None:
@@ -212,7 +390,7 @@ def test_a_second_index_of_the_same_catalogue_is_refused_while_one_runs(export: 
     refused = []
 
     def progress(what: str, *, done: int, total: int | None) -> None:
-        if what == "reading headers" and done == 1:
+        if what == "reading headers" and done == 0:
             with pytest.raises(WrongUse, match="another index"):
                 index([export], tmp_path / "catalogue")
             refused.append(done)
@@ -251,3 +429,13 @@ def test_lines_of_assumed_frames_are_marked_and_left_out_when_frames_are_strict(
     assert len(lines) > 0
     assert lines["frames_assumed"].all()
     assert len(open_catalogue(tmp_path / "strict").lines) == 0
+
+
+def test_an_empty_source_does_not_empty_a_catalogue(export: Path, tmp_path: Path) -> None:
+    index([export], tmp_path / "catalogue")
+    (tmp_path / "unmounted").mkdir()
+    with pytest.raises(NothingUsable, match="keeps its 24 images"):
+        index([tmp_path / "unmounted"], tmp_path / "catalogue")
+    assert len(open_catalogue(tmp_path / "catalogue").images) == 24
+    assert verify_catalogue(tmp_path / "catalogue") == []
+    assert index([export], tmp_path / "catalogue").unchanged == 24

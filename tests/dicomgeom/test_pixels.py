@@ -33,9 +33,24 @@ def test_bits_above_bits_stored_are_not_part_of_the_image(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read_image(str(tmp_path), "a"), RAMP)
 
 
-def test_monochrome1_is_turned_round(tmp_path: Path) -> None:
-    write_mr(tmp_path / "a", axial(), PixelData=RAMP.tobytes(), PhotometricInterpretation="MONOCHROME1")
-    np.testing.assert_array_equal(read_image(str(tmp_path), "a"), RAMP.max() - RAMP.astype(np.float32))
+def test_monochrome1_is_turned_round_alike_in_all_images_of_a_stack(tmp_path: Path) -> None:
+    for name, image in (("a", RAMP), ("b", RAMP // 2)):
+        write_mr(
+            tmp_path / name, axial(), PixelData=image.tobytes(), PhotometricInterpretation="MONOCHROME1",
+            BitsStored=12, HighBit=11,
+        )  # fmt: skip
+        np.testing.assert_array_equal(read_image(str(tmp_path), name), 4095 - image.astype(np.float32))
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_monochrome1_keeps_differences_and_only_turns_their_sign(tmp_path: Path, signed: int) -> None:
+    stored = (RAMP.astype(np.int16) - 100 * signed).astype(np.uint16)
+    write_mr(
+        tmp_path / "a", axial(), PixelData=stored.tobytes(), PhotometricInterpretation="MONOCHROME1",
+        PixelRepresentation=signed,
+    )  # fmt: skip
+    turned = read_image(str(tmp_path), "a")
+    np.testing.assert_array_equal(turned - turned[0, 0], -RAMP.astype(np.float32))
 
 
 def test_colour_is_refused_by_name(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of, verify_catalogue
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
+from dicomgeom.plane import ImagePlane
 from tests.helpers.real import real_exam
 
 pytestmark = pytest.mark.real
@@ -93,9 +94,7 @@ def test_scout_and_short_axis_are_told_apart_and_frames_seen_through_with_a_reas
     assert sorted(sax.select("view", "n_slices", "n_phases").rows()) == [("SAX", 10, 20), ("SAX", 12, 20)]
     assert catalogue.stacks.filter(pl.col("kind") == "localizer").height == 6
     assert catalogue.stacks["frame_assumed"].all()
-    assert set(catalogue.stacks["frame_reason"]) == {
-        "every file of the series has a frame of reference of its own"
-    }
+    assert set(catalogue.stacks["frame_reason"]) == {"frame-for-every-file"}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +109,28 @@ def test_every_file_is_accounted_for_and_the_catalogue_is_sound(name: str, catal
     assert len(files) == sum(1 for path in source.rglob("*") if path.is_file())
     assert files.filter((pl.col("status") != "ok") & (pl.col("reason") == "")).height == 0
     assert verify_catalogue(target) == []
+
+
+def test_every_real_dicom_file_gives_images_and_all_others_say_what_they_are(catalogues: Path) -> None:
+    real_exam(".")
+    if not (catalogues / "all").exists():
+        index([real_exam(".")], catalogues / "all")
+    catalogue = open_catalogue(catalogues / "all")
+    useless = set(catalogue.files.filter(pl.col("status") != "ok")["reason"])
+    assert useless <= {"not-dicom", "dicomdir"}  # contours, volumes, licences; the index of a knee exam
+    placed = catalogue.images.group_by("root", "path").len()
+    assert len(placed) == catalogue.files.filter(pl.col("status") == "ok").height
+    assert catalogue.images.filter(pl.col("stack_id").is_null()).height == 0
+
+
+def test_tiles_of_real_mosaics_and_grids_are_regular_stacks(catalogues: Path) -> None:
+    for name, slices, files, spacing_mm in (
+        ("qa-transfer-syntaxes", 35, 9, 3.6),
+        ("qa-uih-grid", 20, 6, 4.2),
+    ):
+        (stack,) = catalogue_of(name, catalogues).stacks.rows(named=True)
+        assert (stack["n_slices"], stack["n_phases"], stack["regular"]) == (slices, files, True)
+        assert stack["spacing_mm"] == pytest.approx(spacing_mm, abs=1e-3)
 
 
 def test_contour_points_in_patient_coordinates_lie_on_the_planes(catalogues: Path) -> None:
@@ -162,27 +183,66 @@ def test_planes_of_a_double_oblique_volume_equal_the_reference_affine(catalogues
 
 
 @pytest.mark.parametrize(
-    ("part", "reference"),
-    [("Philips", "Philips_WIP_B0_NS_801_e1.nii"), ("Siemens", "Siemens_REST1_w_SMS_PF7-8_6.nii")],
+    ("part", "reference", "kinds"),
+    [
+        ("Philips", "Philips_WIP_B0_NS_801_e1.nii", ["map", "static"]),
+        ("Philips", "Philips_WIP_B0_NS_801_e2_fieldmaphz.nii", ["map", "static"]),
+        ("Siemens", "Siemens_REST1_w_SMS_PF7-8_6.nii", ["dynamic"]),
+    ],
 )
 def test_planes_of_enhanced_files_equal_the_reference_affine(
-    part: str, reference: str, tmp_path: Path
+    part: str, reference: str, kinds: list[str], tmp_path: Path
 ) -> None:
     source = real_exam("qa-enhanced")
     index([source / "In" / part], tmp_path / "catalogue")
     catalogue = open_catalogue(tmp_path / "catalogue")
     image = nibabel.load(source / "Ref" / reference)
-    stack = catalogue.stacks.sort("n_slices").row(-1, named=True)
-    ours = affine_of_stack(catalogue, stack["stack_id"])
-    shape = (image.shape[0], image.shape[1], stack["n_slices"])
-    assert stack["n_slices"] == image.shape[2]
-    assert same_grid(ours, LPS_FROM_RAS @ image.affine, shape) < 1e-3
+    assert sorted(catalogue.stacks["kind"]) == kinds
+    for stack in catalogue.stacks.iter_rows(named=True):
+        ours = affine_of_stack(catalogue, stack["stack_id"])
+        assert stack["n_slices"] == image.shape[2]
+        assert same_grid(ours, LPS_FROM_RAS @ image.affine, image.shape) < 1e-3
+
+
+def image_in_volume(
+    plane: ImagePlane, volume: NDArray[np.float64], affine: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The slice of a volume (column, row, slice in any direction) that lies on a plane, as an image."""
+    ends = plane.to_patient([(0, 0), (plane.columns - 1, plane.rows - 1)])
+    voxels = np.rint((ends - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T).astype(int)
+    columns, rows = (1 if end >= start else -1 for start, end in zip(*voxels[:, :2], strict=True))
+    return np.asarray(volume[::columns, ::rows, voxels[0, 2]].T)
+
+
+@pytest.mark.parametrize(
+    ("part", "reference", "kind"),
+    [
+        ("Philips", "Philips_WIP_B0_NS_801_e2_fieldmaphz.nii", "map"),
+        ("Siemens", "Siemens_REST1_w_SMS_PF7-8_6.nii", "dynamic"),
+    ],
+)
+def test_pixels_of_enhanced_frames_are_those_of_the_reference_at_their_place_and_time(
+    part: str, reference: str, kind: str, tmp_path: Path
+) -> None:
+    source = real_exam("qa-enhanced")
+    index([source / "In" / part], tmp_path / "catalogue")
+    image = nibabel.load(source / "Ref" / reference)
+    voxels = image.get_fdata().reshape(*image.shape[:3], -1)
+    frames = open_catalogue(tmp_path / "catalogue").images.filter(pl.col("kind") == kind)
+    assert len(frames) == voxels.shape[2] * voxels.shape[3]
+    for row in frames.iter_rows(named=True):
+        ours = read_image(row["root"], row["path"], row["frame"])
+        theirs = image_in_volume(plane_of(row), voxels[..., row["phase_index"]], LPS_FROM_RAS @ image.affine)
+        np.testing.assert_allclose(ours, theirs, atol=0.01)
 
 
 def test_one_image_in_nine_transfer_syntaxes_decodes_to_equal_pixels() -> None:
     folder = real_exam("qa-transfer-syntaxes") / "In"
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    images = [read_image(str(folder), str(path.relative_to(folder))) for path in paths]
-    assert len(images) == 9
-    for image in images[1:]:
-        np.testing.assert_array_equal(image, images[0])
+    assert len(paths) == 9
+    for tile in (0, 17, 34):
+        images = [read_image(str(folder), str(path.relative_to(folder)), tile) for path in paths]
+        assert images[0].shape == (64, 64)
+        assert images[0].std() > 0
+        for image in images[1:]:
+            np.testing.assert_array_equal(image, images[0])

@@ -1,0 +1,107 @@
+"""Read the header of any file that pydicom can read: the slow way, for what is unusual."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO, Final
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dicomgeom.elements import TRANSFER_SYNTAX, Wanted
+from dicomgeom.errors import UnusableFile
+from dicomgeom.header import (
+    MR_IMAGE_CLASSES,
+    PRIVATE_TAGS,
+    READ_TAGS,
+    TILE_TAGS,
+    ImageHeader,
+    holds_tiles,
+    read_headers,
+)
+
+DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
+PIXEL_DATA_TAG: Final = (0x7FE0, 0x0010)
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+MEDIA_CLASS: Final = 0x00020002
+WANTED: Final = Wanted.of([*READ_TAGS, *PRIVATE_TAGS, MEDIA_CLASS, TRANSFER_SYNTAX])
+"""What either way of reading looks for."""
+
+
+def headers_by_pydicom(file: BinaryIO, size_bytes: int) -> list[ImageHeader]:
+    """Every frame of an open file.
+
+    Raises
+    ------
+    UnusableFile
+        With the reason why the file holds no image that could be placed in the patient.
+    """
+    dataset = _read_until_pixels(file)
+    stated = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID")
+    if stated in MR_IMAGE_CLASSES:  # before its header is judged, which may be cut short as well
+        _check_pixels_are_there(file, dataset, size_bytes)
+    if holds_tiles(dataset):
+        file.seek(0)
+        dataset = _read_until_pixels(file, TILE_TAGS)
+    return read_headers(dataset)
+
+
+def _read_until_pixels(file: BinaryIO, more_tags: tuple[int, ...] = ()) -> Dataset:
+    """Header of a DICOM file with or without preamble and file meta."""
+    if not _looks_like_dicom(file):
+        raise UnusableFile("not-dicom", "neither a DICM mark nor a first element of group 2 or 8")
+    wanted = [BaseTag(tag) for tag in (*WANTED.tags, *WANTED.sequences, *more_tags)]
+    try:
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=wanted)
+    except (InvalidDicomError, EOFError, struct.error) as error:
+        raise UnusableFile("truncated", "the header ends too early", readable=False) from error
+    except Exception as error:  # a broken file may fail anywhere in the parser; it must not stop the scan
+        raise UnusableFile("unreadable-header", type(error).__name__, readable=False) from error
+    meta = dataset.file_meta
+    if meta.get("MediaStorageSOPClassUID") == DICOMDIR_CLASS:
+        raise UnusableFile("dicomdir", "an index of other files")
+    if "SOPClassUID" not in dataset and "Modality" not in dataset:
+        raise UnusableFile("not-dicom", "no SOP class and no modality")
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax is not None:
+        dataset.add_new("TransferSyntaxUID", "UI", str(syntax))  # carried along with the rest of the header
+    return dataset
+
+
+def _looks_like_dicom(file: BinaryIO) -> bool:
+    start = file.read(132)
+    file.seek(0)
+    if start[128:132] == b"DICM":
+        return True
+    # Without preamble: the first element is of group 2 or 8, little or big endian.
+    return start[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08") and len(start) >= 16
+
+
+def _check_pixels_are_there(file: BinaryIO, dataset: Dataset, size_bytes: int) -> None:
+    syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return  # positions in the file mean nothing
+    start = file.tell()
+    check_pixels(file.read(12), start, size_bytes, ">" if syntax == ExplicitVRBigEndian else "<")
+
+
+def check_pixels(head: bytes, start: int, size_bytes: int, order: str = "<") -> None:
+    """Find files cut short: the head of the pixel data promises more bytes than follow.
+
+    Raises
+    ------
+    UnusableFile
+        When no pixel data stands there, or less of it than announced.
+    """
+    if len(head) < 12 or struct.unpack(order + "HH", head[:4]) != PIXEL_DATA_TAG:
+        raise UnusableFile("truncated", "the file ends before its pixel data", readable=False)
+    explicit = head[4:6] in (b"OW", b"OB", b"UN")
+    (length,) = struct.unpack(order + "I", head[8:12] if explicit else head[4:8])
+    end = start + (12 if explicit else 8) + length
+    if length != UNDEFINED_LENGTH and end > size_bytes:
+        raise UnusableFile(
+            "truncated", f"{length} bytes of pixels announced, {end - size_bytes} missing", readable=False
+        )
