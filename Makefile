@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format check clean
+.PHONY: help env demo test fuzz soak lint types format check clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,7 +24,15 @@ demo: $(STAMP) ## run the whole way on digital patients: export, index, targets,
 	$(BIN)/anatprep demo $(DEMO)
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+fuzz: $(STAMP) ## compare our header reader with pydicom on mutated files, for a minute
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	mkdir -p .fuzz
+	$(BIN)/python -m tests.fuzz.header_reader -max_total_time=60 -artifact_prefix=.fuzz/
+
+soak: $(STAMP) ## kill indexing, builds and trainings twenty times each
+	ANATPREP_KILLS=20 $(BIN)/python -m pytest -k "kill" tests
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check .
@@ -40,5 +48,5 @@ format: $(STAMP) ## put the code into the house's format
 check: lint types test ## all that CI runs
 
 clean: ## remove the environment, the demo and all caches
-	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DEMO) .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,36 +19,54 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import Screen
+from cli.console import Screen, counted
 from cli.options import Device, Json
 from cli.workspace import Workspace, command_line
 from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, IntegrityError
 
 NOTES_FILE = "demo.json"
 
-EXAMS = 16
-PHASES = 4
-SEED = 3
-"""Of the patients: this one gives 3 test patients or more, and at least one for validation."""
-
-LABELLED_PATIENTS = 1
-PRETRAINING_STEPS = 900
-FINE_TUNING_STEPS = 200
-
-GRID = ("--size", "80", "--spacing-mm", "3.5")
-"""The whole field of view on few pixels: what two CPU cores learn in minutes."""
-
-IN_MINUTES = (
-    "backbone.width=8", "batch_size=10", "log_every=10", "validation_images=24",
-    "optimiser.learning_rate=3e-3", "schedule.kind=polynomial",
+FEW_STEPS = (
+    "tasks.segmentation.dice=1", "optimiser.l1=0", "optimiser.learning_rate=1e-2",
+    "augment.gamma=0.5", "augment.intensity_scale=0.3", "augment.intensity_shift=0.3",
 )  # fmt: skip
-"""A small network and a steep schedule: the papers' settings need hours."""
-
-FEW_STEPS = ("tasks.segmentation.dice=1", "optimiser.l1=0")
-"""Dice beside cross-entropy finds small structures sooner; the paper's L1 penalty needs many steps."""
+"""Dice beside cross-entropy finds small structures sooner; the paper's L1 penalty needs many steps. Patients
+differ in contrast more than one annotated patient shows, so contrast is varied, in both arms alike."""
 
 HIDDEN = ("next: ", "look at it: ")
 """Lines of the single commands that would mislead here: the demo itself goes on."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of everything; the defaults are what two CPU cores do in minutes.
+
+    Attributes
+    ----------
+    seed
+        Of the patients: the default gives 3 test patients or more, and at least one for validation.
+    pixels, spacing_mm
+        The grid: the whole field of view on few pixels.
+    """
+
+    exams: int = 16
+    phases: int = 4
+    seed: int = 3
+    workers: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
+    pixels: int = 80
+    spacing_mm: float = 3.5
+    width: int = 8
+    pretraining_steps: int = 900
+    fine_tuning_steps: int = 300
+    labelled_patients: int = 1
+
+    @property
+    def in_minutes(self) -> tuple[str, ...]:
+        """A small network and a steep schedule: the papers' settings need hours."""
+        return (
+            f"backbone.width={self.width}", "batch_size=10", "log_every=10", "validation_images=24",
+            "optimiser.learning_rate=3e-3", "schedule.kind=polynomial",
+        )  # fmt: skip
 
 
 @dataclass
@@ -111,50 +129,67 @@ def demo(
     Writes an export, indexes it, builds targets, pretrains, fine-tunes with and without
     pretraining, measures both on patients neither saw, and draws the report.
     """
-    screen = Screen(as_json=json)
+    go(Screen(as_json=json), context.find_root().command, folder, device, Extent())
+
+
+def go(screen: Screen, root: Any, folder: Path, device: str, extent: Extent) -> None:
+    """Go the whole way.
+
+    Parameters
+    ----------
+    root
+        The whole command line, as Typer made it.
+    """
     room = Workspace.at(folder).create()
     started_s = time.monotonic()
-    way = Way(screen, context.find_root().command, folder)
+    way = Way(screen, root, folder)
     pretext, labelled = room.store("cardiac-sax"), room.store("labelled")
-    _prepare(way, room, pretext, labelled)
-    runs = _learn(way, room, pretext, labelled, device)
+    _prepare(way, room, pretext, labelled, extent)
+    runs = _learn(way, room, pretext, labelled, device, extent)
     for name, run in runs.items():
         way.step(f"evaluate {name}", "evaluate", run, "--store", labelled, "--device", device)
     sources = [room.catalogue, pretext, labelled, room.run("pretrained"), *runs.values()]
     way.step("report", "report", [str(source) for source in sources], "-o", room.report)
     measures = {name: _mean_dice(run) for name, run in runs.items()}
-    _conclude(screen, measures, len(_patients(runs["from scratch"])))
+    _conclude(screen, measures, len(_patients(runs["from scratch"])), extent.labelled_patients)
     screen.say(f"report: {room.report}  ({time.monotonic() - started_s:.0f} s in all)")
     screen.next_command(command_line("anatprep", "index", "/path/to/your/export"))
     screen.finish({"folder": folder, "report": room.report, "dice": measures})
 
 
-def _prepare(way: Way, room: Workspace, pretext: Path, labelled: Path) -> None:
+def _prepare(way: Way, room: Workspace, pretext: Path, labelled: Path, extent: Extent) -> None:
     """Write digital patients; find their planes; make labels from geometry, and from truth."""
     export = room.folder / "export"
     truth = room.folder / "export-truth"
-    cores = str(min(2, os.cpu_count() or 1))
-    numbers = ("--exams", str(EXAMS), "--phases", str(PHASES), "--seed", str(SEED))
-    way.step("phantom", "phantom", export, numbers, "--workers", cores)
+    workers = ("--workers", str(extent.workers))
+    numbers = ("--exams", str(extent.exams), "--phases", str(extent.phases), "--seed", str(extent.seed))
+    way.step("phantom", "phantom", export, numbers, workers)
     way.step("index", "index", export, "--workspace", room.folder)
-    protocol = ("--protocol", "cardiac-sax", *GRID, "--workers", cores)
+    grid = ("--size", str(extent.pixels), "--spacing-mm", f"{extent.spacing_mm:g}")
+    protocol = ("--protocol", "cardiac-sax", *grid, *workers)
     way.step("build-targets", "build-targets", room.catalogue, protocol, "-o", pretext)
     way.step(
         "import-labels", "import-labels", room.catalogue, truth / "segmentations", protocol, "-o", labelled
     )
 
 
-def _learn(way: Way, room: Workspace, pretext: Path, labelled: Path, device: str) -> dict[str, Path]:
+def _learn(
+    way: Way, room: Workspace, pretext: Path, labelled: Path, device: str, extent: Extent
+) -> dict[str, Path]:
     """Pretrain on geometry's labels; fine-tune on few manual ones, with and without that."""
     pretrained = room.run("pretrained")
     way.step(
         "pretrain", "train", "pretrain-mtl", "--store", pretext, "-o", pretrained, "--device", device,
-        _settings(f"steps={PRETRAINING_STEPS}", "validate_every=150", "checkpoint_every=150"),
+        _settings(
+            *extent.in_minutes, f"steps={extent.pretraining_steps}", "validate_every=150",
+            "checkpoint_every=150",
+        ),
     )  # fmt: skip
     few = _settings(
+        *extent.in_minutes,
         *FEW_STEPS,
-        f"steps={FINE_TUNING_STEPS}",
-        f"subjects={LABELLED_PATIENTS}",
+        f"steps={extent.fine_tuning_steps}",
+        f"subjects={extent.labelled_patients}",
         "validate_every=50",
         "checkpoint_every=100",
     )
@@ -166,7 +201,7 @@ def _learn(way: Way, room: Workspace, pretext: Path, labelled: Path, device: str
 
 
 def _settings(*pairs: str) -> list[str]:
-    return [word for pair in (*IN_MINUTES, *pairs) for word in ("--set", pair)]
+    return [word for pair in pairs for word in ("--set", pair)]
 
 
 def _task(run: Path) -> dict[str, Any]:
@@ -185,7 +220,9 @@ def _mean_dice(run: Path) -> dict[str, float]:
     return {name.removeprefix("dice "): value for name, value in means.items() if name.startswith("dice ")}
 
 
-def _conclude(screen: Screen, measures: dict[str, dict[str, float]], patients: int) -> None:
+def _conclude(
+    screen: Screen, measures: dict[str, dict[str, float]], patients: int, labelled_patients: int
+) -> None:
     scratch, pretrained = measures["from scratch"], measures["pretrained"]
     rows = [
         (name, f"{scratch[name]:.3f}", f"{pretrained[name]:.3f}", f"{pretrained[name] - scratch[name]:+.3f}")
@@ -193,8 +230,8 @@ def _conclude(screen: Screen, measures: dict[str, dict[str, float]], patients: i
         if name in pretrained
     ]
     screen.heading(
-        f"Dice on {patients} digital patients that pretraining never saw, "
-        f"after fine-tuning on {LABELLED_PATIENTS} labelled"
+        f"Dice on {counted(patients, 'digital patient')} that pretraining never saw, "
+        f"after fine-tuning on {labelled_patients} labelled"
     )
     screen.table(("structure", "from scratch", "pretrained", "difference"), rows)
     screen.say("One seed and digital patients: an illustration, no result.")

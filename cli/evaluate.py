@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.console import Screen
+from cli.console import Screen, counted
 from cli.options import Device, Json
 from cli.workspace import command_line
 
@@ -37,11 +37,37 @@ def evaluate(
     with screen.progress() as progress:
         measures = measure(run, store, split=split.value, device=device, progress=progress)
     screen.heading(f"{run} on {store.name}, {split.value} patients")
+    for line in _doubts(measures):
+        screen.say(f"note: {line}")
     for label, task in measures["tasks"].items():
-        screen.say(f"{label}: {task['images']} images of {len(task['patients'])} patients")
+        screen.say(
+            f"{label}: {counted(task['images'], 'image')} in {counted(task['volumes'], 'volume')} "
+            f"of {counted(len(task['patients']), 'patient')}"
+        )
         rows = [(name, value, task["sd"].get(name)) for name, value in task["mean"].items()]
         screen.table(("measure", "mean", "sd over patients"), rows)
         screen.table(("of all slices", "value"), list(task.get("all_slices", {}).items()))
         screen.counts("counted", task["counts"])
     screen.next_command(command_line("anatprep", "report", run, "-o", "report.html"))
     screen.finish(measures)
+
+
+def _doubts(measures: dict[str, Any]) -> list[str]:
+    """Spell what a reader of the measures must know."""
+    doubts = []
+    if not measures["ancestors_known"]:
+        doubts.append(
+            "the run's initial weights do not say whom they were trained on; these patients may be among them"
+        )
+    if not measures["patients_comparable"]:
+        doubts.append(
+            "no patient links this store with all that were learned from, so their keys may have different "
+            "salts and it cannot be told whether these patients were seen; index with one --salt-file"
+        )
+    if measures["images_left_out"]:
+        incomplete = sum(task["volumes_incomplete"] for task in measures["tasks"].values())
+        doubts.append(
+            f"{counted(measures['images_left_out'], 'image')} left out, whose pixels cannot be used; "
+            f"{counted(incomplete, 'volume')} measured without all images"
+        )
+    return doubts

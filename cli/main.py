@@ -21,6 +21,7 @@ from cli.explain import explain
 from cli.import_labels import import_labels
 from cli.index import index
 from cli.phantom import phantom
+from cli.publish import publish
 from cli.report import report
 from cli.show import show
 from cli.train import train
@@ -49,6 +50,7 @@ for _name, _command in (
     ("build-targets", build_targets),
     ("import-labels", import_labels),
     ("verify", verify),
+    ("publish", publish),
     ("train", train),
     ("evaluate", evaluate),
     ("report", report),

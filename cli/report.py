@@ -9,8 +9,8 @@ import typer
 
 from cli.console import Screen
 from cli.options import Json, WorkspaceFolder
-from cli.workspace import Workspace
-from dicomgeom.errors import WrongUse
+from cli.workspace import Workspace, open_source
+from dicomgeom.errors import IntegrityError, WrongUse
 
 
 def report(
@@ -35,7 +35,11 @@ def report(
     """
     screen = Screen(as_json=json)
     room = Workspace.at(workspace)
-    chosen = sources or room.sources()
+    chosen, broken = (sources, []) if sources else room.whole_sources()
+    for named in sources or ():
+        open_source(named)
+    if broken and not chosen:
+        raise IntegrityError("; ".join(broken))
     if not chosen:
         raise WrongUse(f"nothing to report was named and {room.folder} holds nothing; name a folder")
     out = output or (room.report if not sources else Path("report.html"))
@@ -45,10 +49,14 @@ def report(
     with screen.progress() as progress:
         written = write_report(chosen, out, progress=progress)
     screen.heading(f"report {written}")
+    for reason in broken:
+        screen.say(f"left out: {reason}")
     screen.finish(
         {
             "report": written,
             "sources": [str(source) for source in chosen],
+            "left_out": broken,
             "size_bytes": written.stat().st_size,
-        }
+        },
+        skipped=bool(broken),
     )

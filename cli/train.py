@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from cli.console import Screen
 from cli.options import Device, Json, WorkspaceFolder
 from cli.workspace import STORE_MARKER, Workspace, command_line
 from dicomgeom.errors import AnatprepError, WrongUse
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 DEFAULT_RECIPE = "pretrain-mtl"
 
@@ -62,7 +65,7 @@ def train(
     from training.recipe import load_recipe
 
     checked = load_recipe(recipe, overrides)
-    chosen = given or {MAIN_STORE: _fitting_store(screen, room, checked.view)}
+    chosen = given or _fitting_stores(screen, room, checked)
 
     from training.loop import train as train_network
 
@@ -111,15 +114,20 @@ def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words)}
 
 
-def _fitting_store(screen: Screen, room: Workspace, view: str) -> Path:
-    """Choose the workspace's store of the recipe's view ("" = any) with the most examples.
+def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str, Path]:
+    """Choose for each store that the recipe names the workspace's one that fits and has most examples.
 
     Raises
     ------
     WrongUse
-        When no store fits; says what is there.
+        When none fits; says what is there.
     """
+    return {name: _fitting_store(screen, room, recipe, name) for name in recipe.store_names()}
+
+
+def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -> Path:
     from pretext_targets.store import open_store
+    from training.fitting import unfit_because
 
     sizes: dict[Path, int] = {}
     others: list[str] = []
@@ -129,15 +137,17 @@ def _fitting_store(screen: Screen, room: Workspace, view: str) -> Path:
         except AnatprepError as error:
             others.append(str(error))
             continue
-        carrier = str(attributes.protocol.get("carrier", ""))
-        if view and carrier != view:
-            others.append(f"{path.name} holds {carrier} images, the recipe is for {view}")
+        reason = unfit_because(recipe, name, attributes)
+        if reason:
+            others.append(f"{path.name} {reason}")
             continue
         sizes[path] = attributes.examples
+    role = "" if name == MAIN_STORE else f" as {name}"
     if not sizes:
         found = "; ".join(others) or f"no */{STORE_MARKER} under {room.folder / 'stores'}"
-        raise WrongUse(f"no store to train on ({found}); run `anatprep build-targets` first")
+        first = "import-labels" if recipe.needs_annotations(name) else "build-targets"
+        raise WrongUse(f"no store to train on{role} ({found}); run `anatprep {first}` first")
     fitting = max(sizes, key=lambda path: (sizes[path], path.name))
     others += [f"{path.name} has fewer examples" for path in sizes if path != fitting]
-    screen.say(f"training on {fitting}" + (f" ({'; '.join(others)})" if others else ""))
+    screen.say(f"training on {fitting}{role}" + (f" ({'; '.join(others)})" if others else ""))
     return fitting

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Screen
+from cli.console import Screen, counted
 from cli.options import Json, WorkspaceFolder
 from cli.workspace import CATALOGUE_MARKER, RUN_MARKER, STORE_MARKER, Workspace
 from dicomgeom.errors import EXIT_DONE, EXIT_INTEGRITY, IntegrityError, WrongUse
@@ -39,7 +39,7 @@ def verify(
     for path in chosen:
         found = _problems_of(path, recompute)
         problems[str(path)] = found
-        screen.heading(f"{path}: {'sound' if not found else f'{len(found)} problems'}")
+        screen.heading(f"{path}: {counted(len(found), 'problem') if found else 'sound'}")
         for problem in found[:PROBLEMS_SHOWN]:
             screen.say(f"  {problem}")
         if len(found) > PROBLEMS_SHOWN:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import IntegrityError, WrongUse
 
 DEFAULT_FOLDER = Path("anatprep-work")
 VARIABLE = "ANATPREP_WORKSPACE"
@@ -71,16 +71,33 @@ class Workspace:
 
     def stores(self) -> list[Path]:
         """Every store there is, by name."""
-        return [marker.parent for marker in sorted(self.folder.glob(f"stores/*/{STORE_MARKER}"))]
+        return self._holding("stores", STORE_MARKER)
 
     def runs(self) -> list[Path]:
         """Every run there is, by name."""
-        return [marker.parent for marker in sorted(self.folder.glob(f"runs/*/{RUN_MARKER}"))]
+        return self._holding("runs", RUN_MARKER)
+
+    def _holding(self, kind: str, marker: str) -> list[Path]:
+        """List folders with a marker; hidden ones are leftovers of a writing that was killed."""
+        found = sorted(self.folder.glob(f"{kind}/*/{marker}"))
+        return [path.parent for path in found if not path.parent.name.startswith(".")]
 
     def sources(self) -> list[Path]:
         """Catalogue, stores and runs: all that can be verified and reported."""
         has_catalogue = (self.catalogue / CATALOGUE_MARKER).exists()
         return [*([self.catalogue] if has_catalogue else []), *self.stores(), *self.runs()]
+
+    def whole_sources(self) -> tuple[list[Path], list[str]]:
+        """Sort out the sources that can be opened, and say of the others why not."""
+        whole, broken = [], []
+        for path in self.sources():
+            try:
+                open_source(path)
+            except IntegrityError as error:
+                broken.append(str(error))
+            else:
+                whole.append(path)
+        return whole, broken
 
     def catalogue_or(self, catalogue: Path | None) -> Path:
         """Take the catalogue that was named, else the workspace's.
@@ -103,6 +120,28 @@ class Workspace:
         """Give the words a next command needs to find this workspace again."""
         implied = Path(os.environ.get(VARIABLE) or DEFAULT_FOLDER)
         return [] if self.folder == implied else ["--workspace", str(self.folder)]
+
+
+def open_source(source: Path) -> None:
+    """Open a catalogue, store or run as its reader would, and let go of it.
+
+    Raises
+    ------
+    IntegrityError
+        When it is half-written, damaged, or of another version.
+    """
+    if (source / STORE_MARKER).exists():
+        from pretext_targets.store import open_store
+
+        open_store(source)
+    elif (source / RUN_MARKER).exists():
+        from training.run_file import read_run
+
+        read_run(source)
+    elif (source / CATALOGUE_MARKER).exists():
+        from dicomgeom.catalogue import open_catalogue
+
+        open_catalogue(source)
 
 
 def command_line(*words: str | Path | Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from the catalogue's tables, so that an old export need not be at hand.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from dicomgeom.contrast import role_of
 from dicomgeom.errors import WrongUse
 from dicomgeom.explain_series import why_it_was_split
 from dicomgeom.plane import COSINE_TOLERANCE
+from dicomgeom.privacy import hashed
 from dicomgeom.reasons import FILE_REASONS, FRAME_REASONS, IMAGE_REASONS, STACK_REASONS
 from dicomgeom.stack import REGULAR_SHEAR_DEG, REGULAR_SPACING_FRACTION
 
@@ -31,6 +33,9 @@ LEVELS = (
     ("patient_key", "patient"),
 )
 
+HEX_KEY = re.compile("[0-9a-f]{8,32}")
+"""Keys as reports print them: the first digits of a salted hash."""
+
 ROUNDING: float = 1e-6
 """Residuals of direction cosines up to it are those of arithmetic."""
 
@@ -42,7 +47,7 @@ def explain(catalogue: Catalogue, identifier: str) -> list[str]:
     ----------
     identifier
         A stack id; a path as in the files table, with `#frame` behind it for one frame of it;
-        any of the three UIDs; or a patient key.
+        any of the three UIDs; a patient key; or the first digits of a key in a report or store.
 
     Raises
     ------
@@ -62,10 +67,26 @@ def explain(catalogue: Catalogue, identifier: str) -> list[str]:
         members = catalogue.images.filter(pl.col(column) == identifier)
         if len(members):
             return list(_group(catalogue, what, members))
+    traced = _traced(catalogue, identifier)
+    if traced is not None:
+        return explain(catalogue, traced)
     raise WrongUse(
         f"nothing in the catalogue is called {identifier!r}; "
-        "give a path, a stack id (anatprep show lists them), or a UID"
+        "give a path, a stack id (anatprep show lists them), a UID, or a key from a report"
     )
+
+
+def _traced(catalogue: Catalogue, key: str) -> str | None:
+    """What a salted key stands for, by its first digits: a stack, a study or a patient."""
+    if not HEX_KEY.fullmatch(key):
+        return None
+    stacks = catalogue.stacks
+    for column in ("stack_id", "study_instance_uid"):
+        for name in stacks[column].unique(maintain_order=True):
+            if hashed(catalogue.salt, name).hex().startswith(key):
+                return str(name)
+    patients = stacks["patient_key"].unique(maintain_order=True)
+    return next((str(patient) for patient in patients if patient.startswith(key) and patient != key), None)
 
 
 def _paths(identifier: str) -> Iterator[tuple[str, int | None]]:

@@ -33,6 +33,7 @@ from dicomgeom.overrides import read_overrides
 from dicomgeom.ownership import check_target, locked, salt_of
 from dicomgeom.progress import Progress, silent
 from dicomgeom.reading import read_files
+from dicomgeom.reasons import PASSING_REASONS
 from dicomgeom.sorting import How, SortedRows, reordered, sort_headers
 from dicomgeom.sources import MEMBER_SEPARATOR, FoundFile, list_files
 from dicomgeom.spool import Spool, spools_in
@@ -45,9 +46,6 @@ LISTED_AT_ONCE: Final = 20_000
 
 IDENTITY: Final = ("root", "path", "size_bytes", "modified_ns")
 """A file is the same as long as these are."""
-
-PASSING_REASONS: Final = ("cannot-open", "cannot-read", "unreadable-folder")
-"""Files with these are tried again in the next run: a share was away, a right was missing."""
 
 _FOUND: Final = {**schema_of(FILES[:4]), "refused": pl.String()}
 
@@ -204,7 +202,7 @@ def _is_unchanged(catalogue: Path, found: pl.DataFrame, stamp: Stamp) -> bool:
     if not all((catalogue / f"{name}.parquet").is_file() for name in TABLES):
         return False
     known = pl.read_parquet(catalogue / "files.parquet", columns=[*IDENTITY, "reason"])
-    if len(known) != len(found) or known["reason"].is_in(PASSING_REASONS).any():
+    if len(known) != len(found) or known["reason"].is_in(list(PASSING_REASONS)).any():
         return False
     return len(found.join(known, on=IDENTITY, how="semi")) == len(found)
 
@@ -285,7 +283,7 @@ def _same_files(known: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """Files that are still there and unchanged, and need not be tried again."""
     if not len(known):
         return known
-    known = known.filter(~pl.col("reason").is_in(PASSING_REASONS))
+    known = known.filter(~pl.col("reason").is_in(list(PASSING_REASONS)))
     return known.join(found, on=IDENTITY, how="semi", maintain_order="left")
 
 

@@ -40,6 +40,9 @@ FILE_REASONS: Final[Mapping[str, str]] = {
 }
 """Why a file gives no image; status says whether it was skipped (not for us) or unreadable (broken)."""
 
+PASSING_REASONS: Final = frozenset({"cannot-open", "cannot-read", "unreadable-folder"})
+"""Files with these are tried again by the next run: a share was away, a right was missing."""
+
 IMAGE_REASONS: Final[Mapping[str, str]] = {
     "conflict": "another file with its SOP Instance UID shows the same place and time otherwise",
     "copy": "another file has the same content",

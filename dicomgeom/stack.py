@@ -35,6 +35,9 @@ BEATING_TR_RATIO: Final = 1.5
 BEATING_FLIP_DEG: Final = 15.0
 """Limits on absorbed power lower the flip angle of some slices of a cine by up to so much."""
 
+WHOLE_SHARE: Final = 0.8
+"""An acquisition with a smaller share of the planes of another one at its place was broken off."""
+
 REPEAT_TOLERANCE_MM: Final = 1.0
 """Planes of different series nearer than this show the same place: a repeat, not a neighbour."""
 
@@ -172,7 +175,7 @@ def _same_contrast(unit: Unit, other: Unit) -> bool:
 def _join(units: Sequence[Unit]) -> list[Stack]:
     """Units in order of preference -> stacks; what repeats planes already covered is superseded."""
     layers: list[list[Unit]] = []
-    for unit in units:
+    for unit in sorted(units, key=lambda unit: not _is_whole(unit, units)):  # stable: else as preferred
         for layer in layers:
             if not any(_coincide(unit, other) for other in layer):
                 layer.append(unit)
@@ -190,6 +193,12 @@ def _join(units: Sequence[Unit]) -> list[Stack]:
                 covering[0].reasons.append("chosen-of-repeats")
             stacks.append(stack)
     return stacks
+
+
+def _is_whole(unit: Unit, units: Sequence[Unit]) -> bool:
+    """Whether no other acquisition of the same place has many more planes: a repeat broken off has fewer."""
+    most = max(len(other.planes) for other in units if other is unit or _coincide(unit, other))
+    return len(unit.planes) >= WHOLE_SHARE * most
 
 
 def _coincide(unit: Unit, other: Unit) -> bool:

@@ -222,8 +222,8 @@ def _is_localizer(units: Sequence[Unit]) -> bool:
 
 def _tell_flow(units: Sequence[Unit]) -> None:
     """Phase images over a heartbeat show flow, whatever their names; and so do their magnitudes."""
-    flows = [unit for unit in units if unit.kind == "phase" and is_one_beat(unit.rows, unit.order)]
-    for flow in flows:
+    beating = [unit for unit in units if is_one_beat(unit.rows, unit.order)]
+    for flow in [unit for unit in beating if unit.kind in ("phase", "flow-phase")]:
         flow.kind = "flow-phase"
         for unit in units:
             if unit.kind == "cine" and _is_magnitude_of(unit, flow):
@@ -231,10 +231,14 @@ def _tell_flow(units: Sequence[Unit]) -> None:
 
 
 def _is_magnitude_of(unit: Unit, flow: Unit) -> bool:
-    """Whether two units were measured together: same series, timing and planes, the component apart."""
+    """Whether two units were measured together: same timing and planes, the component apart.
+
+    Scanners file them in one series or in two; no other cine shares echo time, flip angle and planes.
+    """
     return (
-        unit.first["series_instance_uid"] == flow.first["series_instance_uid"]
-        and unit.contrast._replace(kind=flow.contrast.kind) == flow.contrast
+        unit.frame.key == flow.frame.key
+        and flow.contrast.sequence.startswith(unit.contrast.sequence)  # it may name its velocity behind
+        and unit.contrast._replace(kind=flow.contrast.kind, sequence=flow.contrast.sequence) == flow.contrast
         and len(unit.positions_mm) == len(flow.positions_mm)
         and bool((np.abs(unit.positions_mm - flow.positions_mm) <= SAME_PLANE_MM).all())
         and bool(unit.normal @ flow.normal > np.cos(np.radians(PARALLEL_TOLERANCE_DEG)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phantoms.cardiac_patient import CardiacPatient, draw_patient
+from phantoms.cardiac_groups import draw_patient
+from phantoms.cardiac_patient import CardiacPatient
 from phantoms.chest import Chest, draw_chest, great_vessels
 from phantoms.heart import BeatingHeart, paint_heart
 from phantoms.heart_shapes import Polar
@@ -42,8 +44,8 @@ class CardiacScene:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.patient: CardiacPatient = draw_patient(rng)
-        self.heart = BeatingHeart(self.patient)
         self._warp = Warp(rng, self.patient.warp_mm)
+        self.heart = BeatingHeart(self._unwarped(self.patient))
         self._fine, self._coarse = Texture(rng, 9.0), Texture(rng, 34.0)
         # The LV centre is where the warp has carried the origin of heart coordinates.
         self._shift = self._warp.undo(np.zeros((3, 1)))[:, 0]
@@ -55,6 +57,25 @@ class CardiacScene:
             build.midline_mm, places["root"], places["outflow"], places["ra"], places["la"]
         )
         self.chest = Chest(build, vessels, self._fine, self._coarse)
+
+    def _unwarped(self, patient: CardiacPatient) -> CardiacPatient:
+        """The patient whose heart has the volumes that were drawn once the warp has changed them."""
+
+        def change(a_mm: float, radius_mm: float) -> float:
+            axis = np.linspace(-radius_mm, radius_mm, 5)
+            ball = np.stack(np.meshgrid(axis, axis, axis)).reshape(3, -1)
+            ball = ball[:, np.linalg.norm(ball, axis=0) <= radius_mm] + np.array([[a_mm], [0], [0]])
+            return float(self.volume_change(ball.astype(np.float32)).mean())
+
+        left, right = change(0.0, 38.0), change(-48.0, 34.0)
+        return replace(
+            patient,
+            lv_end_diastole_mm3=patient.lv_end_diastole_mm3 / left,
+            lv_end_systole_mm3=patient.lv_end_systole_mm3 / left,
+            muscle_mm3=patient.muscle_mm3 / left,
+            rv_end_diastole_mm3=patient.rv_end_diastole_mm3 / right,
+            rv_end_systole_mm3=patient.rv_end_systole_mm3 / right,
+        )
 
     @property
     def chest_centre_mm(self) -> Floats:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from phantoms.cardiac_scene import CardiacScene
 from phantoms.heart import GRID_MM, HeartMoment, paint_heart
 from phantoms.heart_shapes import Polar
+from phantoms.segments import CARDIAC_SEGMENTS
 from phantoms.shapes import Distances, coverage
-from phantoms.tissues import CARDIAC_SEGMENTS
 
 _FAR = np.float32(1e3)
 

@@ -1,14 +1,12 @@
-"""From tissues to brightness: sequence, coil, off-resonance, blur and noise."""
+"""How bright tissues are in each sequence, and what else makes the look of one exam."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from dicomgeom.plane import ImagePlane
 from phantoms.tissues import RELAXATION, RelaxationTimes, Tissue
 
 MOTTLE = {
@@ -62,6 +60,10 @@ class Contrast:
         Standard deviation of the noise in each of the two channels, stored units.
     blur_px : float
         Width of the point spread, pixels.
+    acquired : (float, float)
+        Share of k-space that is acquired along columns and rows; the rest is filled with zeros.
+    roll_off : float
+        Width of the edge of the acquired part, as a share of k-space: a sharp one rings.
     coil_mm : array, shape (2, 3)
         Two places, relative to the heart, round which the coils are most sensitive.
     off_resonance : array, shape (3,)
@@ -72,10 +74,19 @@ class Contrast:
     mottle: NDArray[np.float32]
     noise: float
     blur_px: float
+    acquired: tuple[float, float]
+    roll_off: float
     coil_mm: NDArray[np.float64]
     coil_depth: float
     off_resonance: NDArray[np.float64]
     sequence: Sequence
+
+
+def _off_resonance(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Usually bands stay off the heart; in one exam of seven they cross it."""
+    if rng.random() < 0.15:
+        return np.clip(rng.normal(0, 0.35, 3), -0.7, 0.7)
+    return np.clip(rng.normal(0, 0.12, 3), -0.24, 0.24)
 
 
 def draw_contrast(rng: np.random.Generator) -> Contrast:
@@ -88,17 +99,22 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
     variation[list(INFLOW)] *= 0.4
     signal *= np.exp(variation)
     signal[Tissue.PAPILLARY] = signal[Tissue.LV_MYOCARDIUM] * 1.1
+    signal[Tissue.SCAR] = signal[Tissue.LV_MYOCARDIUM] * 1.03
     blood = float(rng.uniform(320, 520))
-    level = (signal * (blood / signal[Tissue.LV_BLOOD])).astype(np.float32)
+    # Scanners differ in how dark muscle is beside blood, more than one sequence's theory allows.
+    relative = (signal / signal[Tissue.LV_BLOOD]) ** float(rng.uniform(1.0, 1.55))
+    level = (relative * blood).astype(np.float32)
     mottle = np.array([MOTTLE.get(tissue, 0.05) for tissue in Tissue], dtype=np.float32)
     return Contrast(
         level=level,
         mottle=mottle,
         noise=blood * float(rng.uniform(0.012, 0.03)),
-        blur_px=float(rng.uniform(0.45, 0.65)),
+        blur_px=float(rng.uniform(0.25, 0.45)),
+        acquired=(float(rng.uniform(0.85, 1.0)), float(rng.uniform(0.65, 0.95))),
+        roll_off=float(rng.uniform(0.02, 0.10)),
         coil_mm=np.array([[10.0, -150.0, 0.0], [-40.0, 210.0, 0.0]]) + rng.normal(0, 25, (2, 3)),
         coil_depth=float(rng.uniform(150, 230)),
-        off_resonance=np.clip(rng.normal(0, 0.12, 3), -0.24, 0.24),
+        off_resonance=_off_resonance(rng),
         sequence=Sequence(
             flip_deg=round(flip_deg),
             echo_ms=round(float(rng.uniform(1.1, 1.7)), 2),
@@ -107,32 +123,101 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
     )
 
 
-def shading(contrast: Contrast, plane: ImagePlane, heart_mm: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Coil sensitivity times banding over an image, about 1 at the heart; shape (rows, columns)."""
-    column, row = np.meshgrid(np.arange(plane.columns), np.arange(plane.rows))
-    place = plane.to_patient(np.stack([column, row], axis=-1)) - heart_mm
-    sensitivity = sum(
-        weight / (1 + (np.linalg.norm(place - coil, axis=-1) / contrast.coil_depth) ** 2)
-        for weight, coil in zip((1.0, 0.6), contrast.coil_mm, strict=True)
-    )
-    at_heart = sum(
-        weight / (1 + (np.linalg.norm(coil) / contrast.coil_depth) ** 2)
-        for weight, coil in zip((1.0, 0.6), contrast.coil_mm, strict=True)
-    )
-    turns = ((place / 100) ** 2) @ contrast.off_resonance
-    # Balanced SSFP loses its signal where spins turn by half a turn between pulses.
-    offset = turns - np.round(turns - 0.5) - 0.5
-    bands = 1 - 0.7 * np.exp(-((offset / 0.07) ** 2)) * (np.abs(turns) > 0.3)
-    field: NDArray[np.float32] = (sensitivity / at_heart * bands).astype(np.float32)
-    return field
+ENHANCED_T1 = {"blood": 1 / 480, "scar": 1 / 360, "rest": 1 / 800}
+"""What contrast medium adds to 1/T1 some ten minutes after it was given, 1/ms."""
+
+BLOOD = frozenset({*INFLOW, Tissue.LV_FLOW_VOID})
 
 
-def received(
-    image: NDArray[np.float32], field: NDArray[np.float32], contrast: Contrast, rng: np.random.Generator
-) -> NDArray[np.uint16]:
-    """Blurred, shaded and noisy image in stored units, shape (rows, columns)."""
-    blurred = ndimage.gaussian_filter(image, contrast.blur_px, mode="nearest", truncate=3.0) * field
-    noise = rng.standard_normal((2, *image.shape), dtype=np.float32) * np.float32(contrast.noise)
-    magnitude = np.hypot(blurred + noise[0], noise[1])
-    stored: NDArray[np.uint16] = np.clip(np.rint(magnitude), 0, 4095).astype(np.uint16)
-    return stored
+def late_enhancement_contrast(contrast: Contrast) -> Contrast:
+    """Inversion recovery at the moment at which healthy muscle is black; scar and blood are bright."""
+    times = {tissue: _enhanced_t1_ms(tissue) for tissue in Tissue}
+    inversion_ms = np.log(2) * times[Tissue.LV_MYOCARDIUM] * 0.96
+    signal = [RELAXATION[t].density * abs(1 - 2 * np.exp(-inversion_ms / times[t])) for t in Tissue]
+    level = np.array(signal, dtype=np.float32)
+    level *= contrast.level[Tissue.LV_BLOOD] * 0.9 / level[Tissue.LV_BLOOD]
+    return replace(contrast, level=level, noise=contrast.noise * 1.6, off_resonance=np.zeros(3))
+
+
+def _enhanced_t1_ms(tissue: Tissue) -> float:
+    gain = "blood" if tissue in BLOOD else "scar" if tissue == Tissue.SCAR else "rest"
+    return 1 / (1 / RELAXATION[tissue].t1_ms + ENHANCED_T1[gain])
+
+
+def flow_contrast(contrast: Contrast) -> Contrast:
+    """Spoiled gradient echo: still tissue is saturated and grey, blood is fresh and bright."""
+    signal = [
+        RELAXATION[tissue].density * (1.0 if tissue in BLOOD else 0.30 + 90 / RELAXATION[tissue].t1_ms)
+        for tissue in Tissue
+    ]
+    level = np.array(signal, dtype=np.float32)
+    level *= contrast.level[Tissue.LV_BLOOD] / level[Tissue.LV_BLOOD]
+    return replace(contrast, level=level, noise=contrast.noise * 1.3, off_resonance=np.zeros(3))
+
+
+def spin_echo_contrast(
+    rng: np.random.Generator, sequence: Sequence, fat_suppressed: bool, variation: NDArray[np.float64]
+) -> Contrast:
+    """Turbo spin echo: density times exp(-TE/T2) (1 - exp(-TR/T1)); fat suppression leaves a share of fat.
+
+    Parameters
+    ----------
+    variation : array, shape (tissues,)
+        What tissues of this patient differ by from the textbook (logarithm).
+    """
+    echo_ms, repetition_ms = sequence.echo_ms, sequence.repetition_ms
+    signal = np.array(
+        [
+            r.density * np.exp(-echo_ms / r.t2_ms) * (1 - np.exp(-repetition_ms / r.t1_ms))
+            for r in (RELAXATION[tissue] for tissue in Tissue)
+        ]
+    )
+    # Trains of echoes keep the signal of fat up, by undoing its coupling.
+    signal[list(FATTY)] *= 1.25
+    # Pulses that drive magnetisation back up at the end of a train help what relaxes slowly.
+    signal[Tissue.SYNOVIAL_FLUID] *= 1.45
+    if fat_suppressed:
+        signal[list(FATTY)] *= float(rng.uniform(0.08, 0.13))
+        signal[list(MARROW)] *= float(rng.uniform(0.6, 0.9))
+        signal[Tissue.LEG_VESSEL] *= float(rng.uniform(0.5, 1.6))
+    else:
+        signal[Tissue.LEG_VESSEL] *= 0.25
+    signal *= np.exp(variation)
+    reference = Tissue.FEMUR_CARTILAGE if fat_suppressed else Tissue.LEG_FAT
+    bright = float(rng.uniform(380, 520)) if fat_suppressed else float(rng.uniform(600, 800))
+    mottle = np.array([KNEE_MOTTLE.get(tissue, 0.06) for tissue in Tissue], dtype=np.float32)
+    return Contrast(
+        level=(signal * (bright / signal[reference])).astype(np.float32),
+        mottle=mottle,
+        noise=bright * float(rng.uniform(0.012, 0.028)),
+        blur_px=float(rng.uniform(0.3, 0.5)),
+        acquired=(float(rng.uniform(0.85, 1.0)), float(rng.uniform(0.7, 0.95))),
+        roll_off=float(rng.uniform(0.03, 0.10)),
+        coil_mm=np.array([[0.0, -75.0, 20.0], [0.0, 85.0, -10.0]]) + rng.normal(0, 12, (2, 3)),
+        coil_depth=float(rng.uniform(85, 130)),
+        off_resonance=np.zeros(3),
+        sequence=sequence,
+    )
+
+
+MARROW = (
+    Tissue.FEMUR_MARROW,
+    Tissue.TIBIA_MARROW,
+    Tissue.FIBULA_MARROW,
+    Tissue.PATELLA_MARROW,
+)
+FATTY = (Tissue.FAT, Tissue.LEG_FAT, Tissue.EPICARDIAL_FAT, *MARROW)
+"""What fat suppression takes the signal of; of marrow it takes more than of loose fat."""
+
+KNEE_MOTTLE = {
+    **dict.fromkeys(MARROW, 0.05),
+    Tissue.LEG_FAT: 0.05,
+    Tissue.LEG_MUSCLE: 0.05,
+    Tissue.FEMUR_EDEMA: 0.3,
+    Tissue.TIBIA_EDEMA: 0.3,
+    Tissue.SYNOVIUM: 0.3,
+    Tissue.ACL: 0.3,
+    Tissue.ACL_TEAR: 0.35,
+    Tissue.SYNOVIAL_FLUID: 0.12,
+}
+"""As MOTTLE, of the leg."""

@@ -1,73 +1,28 @@
-"""One phantom exam, before it becomes files: the patient, the plan, the series and their images."""
+"""One phantom exam, whatever the anatomy, before it becomes files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
-from dicomgeom.errors import WrongUse
 from dicomgeom.plane import ImagePlane
-from phantoms.cardiac_scene import CardiacScene
-from phantoms.cardiac_volumes import chamber_volumes_ml
-from phantoms.contrast import Contrast, draw_contrast, received, shading
-from phantoms.prescription import Grid, HeartPrescription, OperatorError, PlannedStack
-from phantoms.sampling import SampledPlane
+from phantoms.acquisition import Acquisition
+from phantoms.descriptions import Description, Phrasing, drawn_description
+from phantoms.options import ExportOptions
+from phantoms.prescription import Grid, PlannedStack
+from phantoms.segments import Segment
+from phantoms.transfer_syntax import SYNTAXES, Syntax
+from phantoms.vendors import drawn_flavour
 
-ANATOMIES = ("cardiac",)
-
-MATRICES = ((192, 192), (208, 176), (176, 208), (208, 192))
-"""Columns and rows that cines come in."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How exams are acquired and filed; None means drawn for each patient.
-
-    Parameters
-    ----------
-    phases : int or None
-        Phases of a cine; drawn between 20 and 30.
-    spacing_mm : float or None
-        Pixel spacing; drawn between 1.4 and 1.8.
-    columns, rows : int or None
-        Matrix of the cines; drawn around 192.
-    operator
-        How well the radiographer hits the planes.
-    wrong_description_share, empty_description_share : float
-        Chance that a series' description names another view, or says nothing.
-    series_per_slice_share : float
-        Chance that a patient's short-axis stack is filed as one series a slice.
-    localizers : bool
-        Whether three-plane localizers are made.
-    """
-
-    phases: int | None = None
-    spacing_mm: float | None = None
-    columns: int | None = None
-    rows: int | None = None
-    operator: OperatorError = field(default_factory=OperatorError)
-    wrong_description_share: float = 0.12
-    empty_description_share: float = 0.12
-    series_per_slice_share: float = 0.4
-    localizers: bool = True
-
-    def __post_init__(self) -> None:
-        if self.phases is not None and not 2 <= self.phases <= 100:
-            raise WrongUse(f"phases must be 2 to 100, found {self.phases}")
-        if self.spacing_mm is not None and not 0.3 <= self.spacing_mm <= 20:
-            raise WrongUse(f"spacing_mm must be 0.3 to 20, found {self.spacing_mm}")
-        for name in ("columns", "rows"):
-            side = getattr(self, name)
-            if side is not None and not 16 <= side <= 1024:
-                raise WrongUse(f"{name} must be 16 to 1024, found {side}")
-        for name in ("wrong_description_share", "empty_description_share", "series_per_slice_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise WrongUse(f"{name} must be 0 to 1, found {getattr(self, name)}")
+SLICE_S = 14.0
+"""How long one slice takes, with the pause before the next."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +32,30 @@ class ExamSeries:
     number: int
     uid: str
     view: str
-    cine: bool
+    acquisition: Acquisition
     description: str
     description_is: str
     thickness_mm: float
     spacing_between_mm: float | None
     planes: tuple[tuple[int, ImagePlane], ...]
     starts_at_s: float
+    segmented: bool
+    stack: str
+
+    @property
+    def cine(self) -> bool:
+        """Whether this is a cine, of which segmentations are made."""
+        return self.acquisition.kind == "cine"
+
+    @property
+    def images(self) -> int:
+        """How many images it holds."""
+        return len(self.planes) * self.acquisition.phases
 
 
 @dataclass(frozen=True)
 class ExamImage:
-    """One image with its truth; `tissue` is None for localizers."""
+    """One image with its truth; `tissue` is None where nothing is segmented."""
 
     slice_index: int
     phase_index: int
@@ -98,32 +65,52 @@ class ExamImage:
     tissue: NDArray[np.uint8] | None
 
 
-_NAMES = {
-    "SAX": ("cine_trufi_retro SAX", "SA stack cine", "cine sa", "bSSFP short axis"),
-    "2CH": ("cine_trufi_retro 2CH", "2ch LV", "VLA cine", "bSSFP 2 chamber"),
-    "3CH": ("cine_trufi_retro 3CH", "3ch", "LVOT 3CH", "bSSFP 3 chamber"),
-    "4CH": ("cine_trufi_retro 4CH", "4ch", "HLA cine", "bSSFP 4 chamber"),
-    "localizer": ("localizer", "scout 3 plane", "trufi_localizer", "loc multi-plane"),
-}
-
-
-class CardiacExam:
+class Exam(ABC):
     """Exam `index` of a phantom export: a function of (seed, index, options) alone."""
+
+    anatomy: ClassVar[str]
+    segments: ClassVar[tuple[Segment, ...]]
+    body_part: ClassVar[str]
+    study_description: ClassVar[str]
+    phrasing: ClassVar[Phrasing]
 
     def __init__(self, seed: int, index: int, options: ExportOptions) -> None:
         self.seed, self.index, self.options = seed, index, options
-        self.scene = CardiacScene(self.draws("patient"))
-        self.contrast: Contrast = draw_contrast(self.draws("contrast"))
-        acquisition = self.draws("acquisition")
-        drawn_phases, drawn_spacing = int(acquisition.integers(20, 31)), float(acquisition.uniform(1.4, 1.8))
-        drawn_columns, drawn_rows = MATRICES[int(acquisition.integers(len(MATRICES)))]
-        self.phases = options.phases or drawn_phases
-        self.grid = Grid(
-            spacing_mm=options.spacing_mm or round(drawn_spacing, 4),
-            columns=options.columns or drawn_columns,
-            rows=options.rows or drawn_rows,
+        scanner = self.draws("scanner")
+        self.flavour = drawn_flavour(scanner, options.vendor)
+        self.field_tesla = self.flavour.field_tesla[int(scanner.integers(len(self.flavour.field_tesla)))]
+        enhanced = self._by_habit(options.enhanced_share, self.flavour.enhanced)
+        asked = any(name.startswith("enhanced") for name in options.traps)
+        # Most traps are those of classic files: they keep an exam from being enhanced by chance.
+        self.enhanced = bool(scanner.random() < enhanced and not options.traps) or asked
+        directory = self._by_habit(options.dicomdir_share, self.flavour.dicomdir)
+        self.dicomdir = bool(scanner.random() < directory) or any(
+            name.startswith("dicomdir") for name in options.traps
         )
+        self.syntax_name = self._syntax_name(scanner)
+        self._prepare()
         self.series = tuple(self._series())
+
+    @staticmethod
+    def _by_habit(asked: float | None, habit: float) -> float:
+        return habit if asked is None else asked
+
+    def _syntax_name(self, rng: np.random.Generator) -> str:
+        asked = [name for name in self.options.traps if name in SYNTAXES]
+        packed = bool(rng.random() < self.options.compressed_share)
+        drawn = self.flavour.syntaxes[int(rng.integers(len(self.flavour.syntaxes)))]
+        if "fragmented" in self.options.traps:
+            drawn, packed = "jpeg-lossless", True
+        return asked[0] if asked else drawn if packed else self.flavour.plain_syntax
+
+    @property
+    def syntax(self) -> Syntax:
+        """Transfer syntax of the files."""
+        return SYNTAXES[self.syntax_name]
+
+    def has(self, trap: str) -> bool:
+        """Whether a trap was asked for."""
+        return trap in self.options.traps
 
     def draws(self, purpose: str) -> np.random.Generator:
         """Random numbers for one purpose, independent of what other purposes draw."""
@@ -144,94 +131,150 @@ class CardiacExam:
         """One for the whole study."""
         return self.uid("frame of reference")
 
-    @property
-    def end_systole_phase(self) -> int:
-        """Phase with the smallest LV volume."""
-        filling = [self.scene.heart.curve.at(phase / self.phases) for phase in range(self.phases)]
-        return int(np.argmin(filling))
-
-    def volumes_ml(self) -> list[dict[str, float]]:
-        """True volumes of every phase, ml, by segment name."""
-        return chamber_volumes_ml(self.scene, [phase / self.phases for phase in range(self.phases)])
-
-    def _plans(self) -> list[PlannedStack]:
-        prescription = HeartPrescription(
-            self.scene.landmarks(),
-            self.scene.chest_centre_mm,
-            self.grid,
-            self.frame_of_reference,
-            self.options.operator,
-            self.draws("prescription"),
+    def _grid(self, rng: np.random.Generator, spacing_mm: float, columns: int, rows: int) -> Grid:
+        """The pixel grid: what was drawn, what the options fix, what a trap asks for."""
+        options = self.options
+        chosen = options.spacing_mm or round(spacing_mm, 4)
+        anisotropic = bool(rng.random() < self.flavour.anisotropic)
+        if self.has("anisotropic"):
+            anisotropic = True
+            rows = round(columns * 0.8)
+        return Grid(
+            spacing_mm=chosen,
+            columns=options.columns or columns,
+            rows=options.rows or rows,
+            row_spacing_mm=round(chosen * 1.12, 4) if anisotropic else None,
         )
-        plans = list(prescription.localizers()) if self.options.localizers else []
-        return [
-            *plans,
-            *(prescription.long_axis(view) for view in ("2CH", "4CH", "3CH")),
-            prescription.short_axis(),
-        ]
 
-    def _series(self) -> Iterator[ExamSeries]:
-        """Stacks as they are filed: localizers share one series; SAX is one series, or one a slice."""
-        rng = self.draws("filing")
-        split = rng.random() < self.options.series_per_slice_share
-        plans = self._plans()
-        scouts = [plane for plan in plans if not plan.cine for plane in plan.planes]
-        filed: list[tuple[PlannedStack, tuple[tuple[int, ImagePlane], ...]]] = []
-        if scouts:
-            whole = PlannedStack("localizer", tuple(scouts), plans[0].thickness_mm, cine=False)
-            filed.append((whole, tuple(enumerate(scouts))))
-        for plan in (plan for plan in plans if plan.cine):
+    def _description(self, view: str, kind: str, rng: np.random.Generator) -> Description:
+        options = self.options
+        shares = options.wrong_description_share, options.empty_description_share
+        foreign = options.foreign_description_share
+        if self.has("wrong-descriptions"):
+            shares, foreign = (1.0, 0.0), 0.0
+        if self.has("empty-descriptions"):
+            shares, foreign = (0.0, 1.0), 0.0
+        if self.has("foreign-descriptions"):
+            shares, foreign = (0.0, 0.0), 1.0
+        return drawn_description(self.phrasing, view, kind, self.flavour.style, shares, foreign, rng)
+
+    def _filed(
+        self, plans: Sequence[tuple[PlannedStack, Acquisition]], split: bool, rng: np.random.Generator
+    ) -> Iterator[ExamSeries]:
+        """Number series and describe them; a stack is one series, or one a slice if `split`."""
+        starts_at_s, number = 120.0, 0
+        for order, (plan, acquisition) in enumerate(plans):
             slices = tuple(enumerate(plan.planes))
-            filed += [(plan, (one,)) for one in slices] if split and len(slices) > 1 else [(plan, slices)]
-        starts_at_s = 120.0
-        for number, (plan, slices) in enumerate(filed, start=1):
-            description, verdict = self._description(plan.view, rng)
-            yield ExamSeries(
-                number=number,
-                uid=self.uid("series", str(number)),
-                view=plan.view,
-                cine=plan.cine,
-                description=description,
-                description_is=verdict,
-                thickness_mm=plan.thickness_mm,
-                spacing_between_mm=_spacing_mm(plan),
-                planes=slices,
-                starts_at_s=starts_at_s,
-            )
-            starts_at_s += 14.0 * len(slices) + float(rng.uniform(5, 30))
+            apart = split and plan.view == "SAX" and acquisition.kind == "cine" and len(slices) > 1
+            for part in [(one,) for one in slices] if apart else [slices]:
+                number += 1
+                called = acquisition.kind + ("-fs" if acquisition.fat_suppressed else "")
+                description = self._description(plan.view, called, rng)
+                yield ExamSeries(
+                    number=number,
+                    uid=self.uid("series", str(number)),
+                    view=plan.view,
+                    acquisition=acquisition,
+                    description=description.text,
+                    description_is=description.verdict,
+                    thickness_mm=plan.thickness_mm,
+                    spacing_between_mm=_spacing_mm(plan),
+                    planes=part,
+                    starts_at_s=starts_at_s,
+                    segmented=plan.segmented,
+                    stack=f"{order:02d}-{plan.view}-{called}",
+                )
+                starts_at_s += SLICE_S * len(part) + float(rng.uniform(5, 30))
 
-    def _description(self, view: str, rng: np.random.Generator) -> tuple[str, str]:
-        """A description and whether it is right, wrong or empty."""
-        style, luck = int(rng.integers(4)), float(rng.random())
-        other = [name for name in _NAMES if name != view]
-        wrong = _NAMES[other[int(rng.integers(len(other)))]][style]
-        if luck < self.options.wrong_description_share:
-            return wrong, "wrong"
-        if luck < self.options.wrong_description_share + self.options.empty_description_share:
-            return "", "empty"
-        return _NAMES[view][style], "right"
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Draw patient, contrast and grid."""
 
+    @abstractmethod
+    def _series(self) -> Iterator[ExamSeries]:
+        """Plan the exam."""
+
+    @abstractmethod
     def images(self, series: ExamSeries) -> Iterator[ExamImage]:
         """All images of a series, slice by slice, phase by phase."""
-        rng = self.draws(f"noise {series.number}")
-        phases = self.phases if series.cine else 1
-        moment = float(rng.uniform(0.6, 0.9))
-        for slice_index, plane in series.planes:
-            sampled = SampledPlane(self.scene, plane, series.thickness_mm, self.contrast)
-            shade = shading(self.contrast, plane, self.scene.patient.heart_centre_mm)
-            for phase in range(phases):
-                image, tissue = sampled.at(phase / phases if series.cine else moment)
-                yield ExamImage(
-                    slice_index=slice_index,
-                    phase_index=phase,
-                    trigger_ms=phase / phases * self.scene.patient.beat_ms,
-                    plane=plane,
-                    pixels=received(image, shade, self.contrast, rng),
-                    tissue=tissue if series.cine else None,
-                )
+
+    @property
+    @abstractmethod
+    def beat_ms(self) -> float | None:
+        """R-R interval, None where nothing beats."""
+
+    @property
+    @abstractmethod
+    def height_m(self) -> float:
+        """Patient's size for the header."""
+
+    @property
+    @abstractmethod
+    def weight_kg(self) -> float:
+        """Patient's weight for the header."""
+
+    @property
+    @abstractmethod
+    def sex(self) -> str:
+        """F or M."""
+
+    @property
+    def laterality(self) -> str:
+        """R, L, or nothing where there is one of a kind."""
+        return ""
+
+    @property
+    def end_systole_phase(self) -> int | None:
+        """Phase with the smallest LV volume, None where nothing beats."""
+        return None
+
+    @abstractmethod
+    def truth(self) -> dict[str, Any]:
+        """What is true of the patient: columns of the table `exams`."""
+
+    @abstractmethod
+    def landmarks(self) -> Mapping[str, NDArray[np.float64]]:
+        """Named points, LPS mm."""
+
+    @abstractmethod
+    def volumes_ml(self) -> list[dict[str, float]]:
+        """True volumes of every phase, ml, by segment name; empty where none are known."""
 
 
 def _spacing_mm(plan: PlannedStack) -> float | None:
-    if len(plan.planes) < 2 or not plan.cine:
+    if len(plan.planes) < 2 or plan.view == "localizer":
         return None
     return abs(float(plan.planes[0].distance_mm(plan.planes[1].origin_mm)))
+
+
+def tilting(plan: PlannedStack, step_deg: float) -> PlannedStack:
+    """Each plane tilted by `step_deg` more than the one before, round its own row direction."""
+    planes = []
+    for i, plane in enumerate(plan.planes):
+        angle = np.deg2rad(step_deg * (i - (len(plan.planes) - 1) / 2))
+        down = np.cos(angle) * plane.down + np.sin(angle) * plane.normal
+        middle = np.array([(plane.columns - 1) / 2, (plane.rows - 1) / 2])
+        origin = plane.to_patient(middle) - (
+            plane.right * middle[0] * plane.column_spacing_mm + down * middle[1] * plane.row_spacing_mm
+        )
+        planes.append(replace(plane, origin_mm=origin, down=down))
+    return replace(plan, planes=tuple(planes))
+
+
+def sheared(plan: PlannedStack, step_mm: float) -> PlannedStack:
+    """Each image shifted in its plane by `step_mm` more than the one before."""
+    planes = tuple(
+        replace(plane, origin_mm=plane.origin_mm + plane.right * (step_mm * i))
+        for i, plane in enumerate(plan.planes)
+    )
+    return replace(plan, planes=planes)
+
+
+def unevenly_spaced(plan: PlannedStack, rng: np.random.Generator) -> PlannedStack:
+    """Each plane shifted along the normal by up to a third of the spacing."""
+    spacing = _spacing_mm(plan) or 0.0
+    planes = tuple(
+        replace(plane, origin_mm=plane.origin_mm + plane.normal * float(rng.uniform(-0.33, 0.33)) * spacing)
+        for plane in plan.planes
+    )
+    return replace(plan, planes=planes)

@@ -7,28 +7,23 @@ same command.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-
 from dicomgeom.errors import IntegrityError, WrongUse
 from dicomgeom.progress import Progress, silent
-from phantoms.dicom_export import FileNames, exam_folder_name, image_dataset, save, series_dataset
-from phantoms.exam import ANATOMIES, CardiacExam, ExamImage, ExamSeries, ExportOptions
-from phantoms.segmentation import SegmentationIdentity, save_tissue, segmentation_of
-from phantoms.truth import exam_rows, save_rows, write_tables
+from phantoms.anatomies import ANATOMIES
+from phantoms.dicom_export import exam_folder_name
+from phantoms.exam_writer import write_exam
+from phantoms.options import ExportOptions
+from phantoms.truth import write_tables
 
-FORMAT, VERSION = "anatprep-phantoms", 1
+FORMAT, VERSION = "anatprep-phantoms", 2
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,7 @@ def write_exams(
     truth: Path | None = None,
     workers: int = 1,
     phases: int | None = None,
+    traps: Sequence[str] = (),
     options: ExportOptions | None = None,
     progress: Progress = silent,
 ) -> PhantomSummary:
@@ -71,7 +67,7 @@ def write_exams(
     exams : int
         How many. A larger number on the same folder adds exams.
     anatomy : str
-        Which phantom: "cardiac".
+        Which phantom: "cardiac" or "knee".
     seed : int
         Exam i is a function of (seed, i) and the options.
     truth : Path or None
@@ -80,6 +76,8 @@ def write_exams(
         Processes to use.
     phases : int or None
         Short for `ExportOptions(phases=...)`.
+    traps : sequence of str
+        Short for `ExportOptions(traps=...)`: pitfalls, by the names of `phantoms.traps.TRAPS`.
     options : ExportOptions or None
         Acquisition and filing.
 
@@ -93,22 +91,22 @@ def write_exams(
     truth = Path(truth) if truth is not None else folder.with_name(folder.name + "-truth")
     chosen = options or ExportOptions()
     if phases is not None:
-        chosen = ExportOptions(**{**_shallow(chosen), "phases": phases})
+        chosen = replace(chosen, phases=phases)
+    if traps:
+        chosen = replace(chosen, traps=tuple(dict.fromkeys((*chosen.traps, *traps))))
     _check(folder, truth, exams, anatomy, seed, workers)
     _claim(truth, anatomy, seed, chosen)
     folder.mkdir(parents=True, exist_ok=True)
     waiting = [index for index in range(exams) if not (folder / exam_folder_name(seed, index)).is_dir()]
     progress("writing phantom exams", done=exams - len(waiting), total=exams)
-    for done, _ in enumerate(_written(folder, truth, waiting, seed, chosen, workers), start=1):
+    for done, _ in enumerate(_written(folder, truth, waiting, anatomy, seed, chosen, workers), start=1):
         progress("writing phantom exams", done=exams - len(waiting) + done, total=exams)
     names = [exam_folder_name(seed, index) for index in range(exams)]
     write_tables(truth, [truth / "rows" / f"{name}.json" for name in names])
-    files = sum(1 for name in names for path in (folder / name).rglob("*") if path.is_file())
+    files = sum(
+        1 for name in names for path in (folder / name).rglob("*") if path.is_file() and not path.is_symlink()
+    )
     return PhantomSummary(folder=folder, truth=truth, exams=exams, files=files)
-
-
-def _shallow(options: ExportOptions) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in options.__dataclass_fields__}
 
 
 def _check(folder: Path, truth: Path, exams: int, anatomy: str, seed: int, workers: int) -> None:
@@ -155,88 +153,24 @@ def _claim(truth: Path, anatomy: str, seed: int, options: ExportOptions) -> None
 
 
 def _written(
-    folder: Path, truth: Path, indices: list[int], seed: int, options: ExportOptions, workers: int
+    folder: Path,
+    truth: Path,
+    indices: list[int],
+    anatomy: str,
+    seed: int,
+    options: ExportOptions,
+    workers: int,
 ) -> Iterator[int]:
     """Write exams, yielding each index when it is complete."""
     if workers == 1 or len(indices) < 2:
         for index in indices:
-            yield write_exam(folder, truth, seed, index, options)
+            yield write_exam(folder, truth, anatomy, seed, index, options)
         return
     with ProcessPoolExecutor(min(workers, len(indices)), mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(write_exam, folder, truth, seed, index, options) for index in indices]
+        jobs = [pool.submit(write_exam, folder, truth, anatomy, seed, index, options) for index in indices]
         try:
             for job in as_completed(jobs):
                 yield job.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def write_exam(folder: Path, truth: Path, seed: int, index: int, options: ExportOptions) -> int:
-    """Write one exam and its truth; returns its index."""
-    exam, name = CardiacExam(seed, index, options), exam_folder_name(seed, index)
-    unfinished = folder.parent / f".{folder.name}-unfinished" / name
-    shutil.rmtree(unfinished, ignore_errors=True)
-    names, rows = FileNames(exam), []
-    for series in exam.series:
-        rows += _write_series(exam, series, names, unfinished, truth, name)
-    save_rows(truth / "rows" / f"{name}.json", exam_rows(exam, name, rows))
-    unfinished.replace(folder / name)
-    with contextlib.suppress(OSError):  # other exams are still being written there
-        unfinished.parent.rmdir()
-    return index
-
-
-def _write_series(
-    exam: CardiacExam, series: ExamSeries, names: FileNames, unfinished: Path, truth: Path, name: str
-) -> list[dict[str, Any]]:
-    """Write a series' images and, for a cine, its truth; returns its rows of `images`."""
-    shared = series_dataset(exam, series)
-    rows: list[dict[str, Any]] = []
-    datasets, tissues = [], []
-    for number, image in enumerate(exam.images(series), start=1):
-        dataset = image_dataset(exam, series, shared, image, number)
-        place = names.of(dataset.SOPInstanceUID)
-        save(dataset, unfinished / place)
-        rows.append(_image_row(series, image, name, place, str(dataset.SOPInstanceUID)))
-        datasets.append(dataset)
-        if image.tissue is not None:
-            tissues.append(image.tissue)
-    if series.cine:
-        _write_series_truth(exam, series, datasets, np.stack(tissues), truth, name)
-    return rows
-
-
-def _image_row(series: ExamSeries, image: ExamImage, name: str, place: Path, uid: str) -> dict[str, Any]:
-    return {
-        "exam": name,
-        "path": f"{name}/{place.as_posix()}",
-        "sop_instance_uid": uid,
-        "series_instance_uid": series.uid,
-        "view": series.view,
-        "slice_index": image.slice_index,
-        "phase_index": image.phase_index,
-        "trigger_time_ms": image.trigger_ms if series.cine else None,
-    }
-
-
-def _write_series_truth(
-    exam: CardiacExam,
-    series: ExamSeries,
-    datasets: list[Dataset],
-    tissue: NDArray[np.uint8],
-    truth: Path,
-    name: str,
-) -> None:
-    """Segmentation and tissue images of one cine series."""
-    number = str(series.number)
-    identity = SegmentationIdentity(
-        series_uid=exam.uid("segmentation series", number),
-        sop_uid=exam.uid("segmentation", number),
-        dimension_uid=exam.uid("dimensions", number),
-        series_number=1000 + series.number,
-    )
-    made = segmentation_of(datasets, tissue, identity)
-    save(made, truth / "segmentations" / name / f"{series.number:03d}.dcm")
-    uids = [str(dataset.SOPInstanceUID) for dataset in datasets]
-    save_tissue(truth / "tissues" / name / f"{series.number:03d}.npz", tissue, uids)

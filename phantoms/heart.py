@@ -45,6 +45,8 @@ class HeartMoment:
     root: Tube
     papillary: tuple[Tube, ...]
     valve_open: float
+    jet: Tube | None = None
+    scar_rad: float | None = None
 
     def rv_cavity_mm(self, polar: Polar, lv_outside: Distances) -> Distances:
         """Signed distance from the RV cavity, outflow tract included."""
@@ -77,6 +79,7 @@ class BeatingHeart:
         self._base_mm = -BASE_SHARE * patient.lv_length_mm
         diastole = self._first_ventricle()
         self.outer_apex_mm = diastole.apex_mm + 0.7 * diastole.wall_mm
+        self.thickest_wall_mm = diastole.wall_mm * (1 + patient.uneven)
         self._outside_radius_mm = diastole.radius_mm + diastole.wall_mm
         self._wide = 0.5 * patient.size + 0.5 * self._outside_radius_mm / 36.0
         self._rv_width, self._rv_squeeze = 1.0, 0.0
@@ -165,8 +168,10 @@ class BeatingHeart:
                 (23 * la_grow, 27 * la_grow, (ra_low - top_mm) / 2),
             ),
             root=Tube(_spread(root, wide), [11 * wide, 13 * wide, 14 * wide]),
-            papillary=_papillary(lv),
+            papillary=_papillary(lv, self.patient.twist_rad * emptied),
             valve_open=1.0 if diastolic else 0.0,
+            jet=_jet(lv, root, diastolic) if self.patient.jet and 0.1 < filling < 0.9 else None,
+            scar_rad=self.patient.bulge_angle_rad if self.patient.scarred else None,
         )
 
     def _outflow(self, emptied: float) -> Tube:
@@ -225,20 +230,30 @@ def _spread(nodes: NDArray[np.float64], wide: float) -> NDArray[np.float64]:
     return spread
 
 
-def _papillary(lv: LeftVentricle) -> tuple[Tube, ...]:
-    """The two papillary muscles; they come closer and thicken as the cavity shrinks."""
+def _papillary(lv: LeftVentricle, twist_rad: float) -> tuple[Tube, ...]:
+    """The two papillary muscles; they come closer and thicken as the cavity shrinks.
+
+    The heart wrings: toward the apex they turn by more of `twist_rad`, at the base by less than none.
+    """
     length, radius = lv.apex_mm - lv.base_mm, lv.radius_mm
     thick = 0.13 * radius + 1.4
     muscles = []
     for angle in np.deg2rad([38.0, 282.0]):
-        direction = np.array([np.cos(angle), np.sin(angle)])
-        nodes = [
-            (*(direction * 0.58 * radius), lv.base_mm + 0.36 * length),
-            (*(direction * 0.66 * radius), lv.base_mm + 0.55 * length),
-            (*(direction * 0.62 * radius), lv.base_mm + 0.76 * length),
-        ]
+        nodes = []
+        for out, down in ((0.58, 0.36), (0.66, 0.55), (0.62, 0.76)):
+            turned = angle + twist_rad * (1.3 * down - 0.3)
+            nodes.append(
+                (np.cos(turned) * out * radius, np.sin(turned) * out * radius, lv.base_mm + down * length)
+            )
         muscles.append(Tube(nodes, [0.7 * thick, thick, 0.9 * thick]))
     return tuple(muscles)
+
+
+def _jet(lv: LeftVentricle, root: NDArray[np.float64], diastolic: bool) -> Tube:
+    """Where fast blood loses its signal: below the open mitral valve, or before the aortic one."""
+    if diastolic:
+        return Tube([(3, -4, lv.base_mm + 6), (2, -2, lv.base_mm + 30)], [3.0, 1.0])
+    return Tube([root[0] + [2, -3, 22], root[0] + [0, 0, 4], root[1]], [1.0, 3.5, 4.0])
 
 
 def paint_heart(
@@ -274,13 +289,30 @@ def paint_heart(
     yield Paint(root - np.float32(1.5), Tissue.VESSEL_WALL)
     yield Paint(root, Tissue.VESSEL_BLOOD)
     yield Paint(np.maximum(outside, base), Tissue.LV_MYOCARDIUM)
+    if moment.scar_rad is not None:
+        yield Paint(_scar_mm(moment, moment.scar_rad, polar, endo, outside), Tissue.SCAR)
     cavity = np.maximum(endo, base)
     yield Paint(cavity, Tissue.LV_BLOOD)
+    if moment.jet is not None:
+        yield Paint(np.maximum(moment.jet.distance_mm(points), cavity), Tissue.LV_FLOW_VOID)
     muscle = np.minimum(moment.papillary[0].distance_mm(points), moment.papillary[1].distance_mm(points))
     strands = np.maximum(-endo - 4, (np.float32(1.1) - texture) * 3)
     strands = np.maximum(strands, lv.equator_mm - polar.s)
     yield Paint(np.maximum(np.minimum(muscle, strands), cavity), Tissue.PAPILLARY)
     yield Paint(np.maximum(_mitral_leaflets(moment, polar), cavity), Tissue.VALVE)
+
+
+def _scar_mm(
+    moment: HeartMoment, angle_rad: float, polar: Polar, endo: Distances, outside: Distances
+) -> Distances:
+    """The scar of an infarct: the inner two thirds of a sector of the wall, from the middle to the apex."""
+    lv = moment.lv
+    wall_mm = lv.wall_mm * (1 + lv.uneven * np.cos(angle_rad - lv.uneven_angle_rad))
+    beside = (np.float32(0.55) - polar.cosine_from(angle_rad)) * np.float32(0.8 * lv.radius_mm)
+    above = np.float32(lv.equator_mm - 10) - polar.s
+    inside = np.maximum(endo - np.float32(0.66 * wall_mm), outside)
+    scar: Distances = np.maximum(np.maximum(inside, beside), above)
+    return scar
 
 
 def _mitral_leaflets(moment: HeartMoment, polar: Polar) -> Distances:

@@ -54,6 +54,7 @@ class PlannedStack:
     planes: tuple[ImagePlane, ...]
     thickness_mm: float
     cine: bool
+    segmented: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ class Grid:
     spacing_mm: float
     columns: int
     rows: int
+    row_spacing_mm: float | None = None
+    """Distance of rows where it is not that of columns."""
+
+    @property
+    def down_mm(self) -> float:
+        """Distance of neighbouring rows."""
+        return self.row_spacing_mm or self.spacing_mm
 
 
 def in_plane_axes(normal: Floats, roll_rad: float = 0.0, main: int | None = None) -> tuple[Floats, Floats]:
@@ -93,13 +101,13 @@ def plane_at(
 ) -> ImagePlane:
     """A plane whose image is centred on `centre_mm`."""
     right, down = in_plane_axes(normal / np.linalg.norm(normal), roll_rad, main)
-    half = np.array([(grid.columns - 1) / 2, (grid.rows - 1) / 2]) * grid.spacing_mm
+    half = np.array([(grid.columns - 1) / 2 * grid.spacing_mm, (grid.rows - 1) / 2 * grid.down_mm])
     return ImagePlane(
         origin_mm=centre_mm - right * half[0] - down * half[1],
         right=right,
         down=down,
         column_spacing_mm=grid.spacing_mm,
-        row_spacing_mm=grid.spacing_mm,
+        row_spacing_mm=grid.down_mm,
         columns=grid.columns,
         rows=grid.rows,
         frame_of_reference=frame_of_reference,

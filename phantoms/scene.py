@@ -16,10 +16,14 @@ from phantoms.shapes import Distances, Points
 
 
 class Paint(NamedTuple):
-    """One shape to paint: signed distances at the points asked for, and its tissue."""
+    """One shape to paint: signed distances and its tissue.
+
+    `places` says which of the points asked for the distances belong to; None means all of them.
+    """
 
     distance_mm: Distances
     tissue: int
+    places: NDArray[np.intp] | None = None
 
 
 class MovingPoints(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import highdicom as hd
@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 
-from phantoms.tissues import CARDIAC_SEGMENTS, Segment, Tissue
+from phantoms.segments import CARDIAC_SEGMENTS, Segment
+from phantoms.tissues import Tissue
 
 _STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 
@@ -55,9 +56,26 @@ class SegmentationIdentity:
     dimension_uid: str
     series_number: int
 
+    def part(self, sop_uid: str) -> SegmentationIdentity:
+        """Another object of the same series."""
+        return replace(self, sop_uid=sop_uid)
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """What a frame of the segmentation refers to: an image, or a frame (from 1) of one."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame: int | None = None
+
 
 def segmentation_of(
-    sources: Sequence[Dataset], tissue: NDArray[np.uint8], identity: SegmentationIdentity
+    sources: Sequence[Dataset],
+    tissue: NDArray[np.uint8],
+    identity: SegmentationIdentity,
+    segments: Sequence[Segment],
+    references: Sequence[SourceFrame] | None = None,
 ) -> Dataset:
     """A LABELMAP segmentation of a cine series, one frame an image, in the order of `sources`.
 
@@ -71,15 +89,18 @@ def segmentation_of(
         The series' images, slice by slice and in each slice phase by phase.
     tissue : array, shape (images, rows, columns)
         Tissue of each pixel.
+    references
+        What to refer to instead of the sources: the frames of an enhanced object of the same images.
     """
+    refer = references or [SourceFrame(str(s.SOPClassUID), str(s.SOPInstanceUID)) for s in sources]
     places = [tuple(source.ImagePositionPatient) for source in sources]
     first = [i for i, place in enumerate(places) if place not in places[:i]]
-    numbers = segment_numbers(tissue)
+    numbers = segment_numbers(tissue, segments)
     made = Segmentation(
         source_images=[sources[i] for i in first],
         pixel_array=numbers[first],
         segmentation_type=SegmentationTypeValues.LABELMAP,
-        segment_descriptions=[_description(segment) for segment in CARDIAC_SEGMENTS],
+        segment_descriptions=[_description(segment) for segment in segments],
         series_instance_uid=identity.series_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.sop_uid,
@@ -91,28 +112,30 @@ def segmentation_of(
         omit_empty_frames=False,
         content_label="TRUTH",
     )
-    _all_moments(made, sources, numbers)
+    _all_moments(made, sources, refer, numbers)
     _made_repeatable(made, sources[0], identity.dimension_uid)
     return made
 
 
-def _all_moments(made: Dataset, sources: Sequence[Dataset], numbers: NDArray[np.uint8]) -> None:
+def _all_moments(
+    made: Dataset, sources: Sequence[Dataset], refer: Sequence[SourceFrame], numbers: NDArray[np.uint8]
+) -> None:
     """Replace the frames of the first moment by those of all moments, in the order of `sources`."""
     by_place = {
         tuple(frame.PlanePositionSequence[0].ImagePositionPatient): frame
         for frame in made.PerFrameFunctionalGroupsSequence
     }
-    frames, references, moments = [], [], dict.fromkeys(by_place, 0)
-    for source in sources:
+    frames, references, moments = [], {}, dict.fromkeys(by_place, 0)
+    for source, frame in zip(sources, refer, strict=True):
         place = tuple(source.ImagePositionPatient)
         moments[place] += 1
-        frames.append(_frame_at(by_place[place], source, moments[place]))
-        references.append(_reference(source))
+        frames.append(_frame_at(by_place[place], frame, moments[place]))
+        references[frame.sop_instance_uid] = _reference(frame)
     made.PerFrameFunctionalGroupsSequence = frames
     made.NumberOfFrames = len(frames)
-    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = references
+    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = list(references.values())
     if "SourceImageSequence" in made:
-        made.SourceImageSequence = references
+        made.SourceImageSequence = list(references.values())
     if "DimensionOrganizationType" in made:
         del made.DimensionOrganizationType
     made.DimensionIndexSequence.append(_temporal_dimension(made.DimensionIndexSequence[0]))
@@ -120,15 +143,22 @@ def _all_moments(made: Dataset, sources: Sequence[Dataset], numbers: NDArray[np.
     made.PixelData = pixels + b"\0" * (len(pixels) % 2)
 
 
-def _frame_at(pattern: Dataset, source: Dataset, moment: int) -> Dataset:
+def _frame_at(pattern: Dataset, source: SourceFrame, moment: int) -> Dataset:
     """A frame's functional groups, those of `pattern` at another moment (counted from 1)."""
     frame, content = _without(pattern, "FrameContentSequence", "DerivationImageSequence"), Dataset()
     content.DimensionIndexValues = [*_as_list(pattern.FrameContentSequence[0].DimensionIndexValues), moment]
     content.TemporalPositionIndex = moment
     frame.FrameContentSequence = [content]
     derivation = _without(pattern.DerivationImageSequence[0], "SourceImageSequence")
-    image = _without(pattern.DerivationImageSequence[0].SourceImageSequence[0], "ReferencedSOPInstanceUID")
-    image.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    image = _without(
+        pattern.DerivationImageSequence[0].SourceImageSequence[0],
+        "ReferencedSOPInstanceUID",
+        "ReferencedSOPClassUID",
+    )
+    image.ReferencedSOPClassUID = source.sop_class_uid
+    image.ReferencedSOPInstanceUID = source.sop_instance_uid
+    if source.frame is not None:
+        image.ReferencedFrameNumber = source.frame
     derivation.SourceImageSequence = [image]
     frame.DerivationImageSequence = [derivation]
     return frame
@@ -146,10 +176,10 @@ def _as_list(value: object) -> list[int]:
     return [value] if isinstance(value, int) else list(value)  # type: ignore[call-overload]
 
 
-def _reference(source: Dataset) -> Dataset:
+def _reference(source: SourceFrame) -> Dataset:
     reference = Dataset()
-    reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    reference.ReferencedSOPClassUID = source.sop_class_uid
+    reference.ReferencedSOPInstanceUID = source.sop_instance_uid
     return reference
 
 
@@ -177,7 +207,13 @@ def _made_repeatable(made: Dataset, source: Dataset, dimension_uid: str) -> None
             item.DimensionOrganizationUID = dimension_uid
 
 
-def save_tissue(path: Path, tissue: NDArray[np.uint8], sop_instance_uids: Sequence[str]) -> None:
-    """Tissue images of a series as NPZ: `tissue` (images, rows, columns), `sop_instance_uid` (images,)."""
+def save_tissue(
+    path: Path, tissue: NDArray[np.uint8], sop_instance_uids: Sequence[str], frames: Sequence[int]
+) -> None:
+    """Tissue images of a series as NPZ.
+
+    `tissue` (images, rows, columns), `sop_instance_uid` and `frame` (images,).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, tissue=tissue, sop_instance_uid=np.array(sop_instance_uids))
+    uids = np.array(sop_instance_uids)
+    np.savez_compressed(path, tissue=tissue, sop_instance_uid=uids, frame=np.array(frames, dtype=np.int32))

@@ -1,4 +1,4 @@
-"""What a body is made of, and what of it counts as a segment of the truth."""
+"""What bodies are made of, and how that answers to radio waves."""
 
 from __future__ import annotations
 
@@ -35,6 +35,36 @@ class Tissue(IntEnum):
     VALVE = 23
     PERICARDIUM = 24
     TRABECULAE = 25
+    SCAR = 26
+    LV_FLOW_VOID = 27
+    SKIN = 28
+    LEG_FAT = 29
+    LEG_MUSCLE = 30
+    FASCIA = 31
+    TENDON = 32
+    FEMUR_MARROW = 33
+    FEMUR_CORTEX = 34
+    FEMUR_EDEMA = 35
+    TIBIA_MARROW = 36
+    TIBIA_CORTEX = 37
+    TIBIA_EDEMA = 38
+    FIBULA_MARROW = 39
+    FIBULA_CORTEX = 40
+    PATELLA_MARROW = 41
+    PATELLA_CORTEX = 42
+    FEMUR_CARTILAGE = 43
+    TIBIA_CARTILAGE = 44
+    PATELLA_CARTILAGE = 45
+    MEDIAL_MENISCUS = 46
+    MEDIAL_MENISCUS_TEAR = 47
+    LATERAL_MENISCUS = 48
+    LATERAL_MENISCUS_TEAR = 49
+    ACL = 50
+    ACL_TEAR = 51
+    PCL = 52
+    SYNOVIAL_FLUID = 53
+    LEG_VESSEL = 54
+    SYNOVIUM = 55
 
 
 @dataclass(frozen=True)
@@ -73,32 +103,35 @@ RELAXATION = {
     Tissue.VALVE: RelaxationTimes(0.85, 1100, 110),
     Tissue.PERICARDIUM: RelaxationTimes(0.50, 1000, 35),
     Tissue.TRABECULAE: RelaxationTimes(0.85, 1200, 90),
-}
-"""Round textbook values at 1.5 T (Stanisz 2005 and de Bazelaire 2004, where they have them)."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One segment of the truth: its number, name, code (SNOMED CT) and what it is made of."""
-
-    number: int
-    name: str
-    code: str
-    meaning: str
-    tissues: tuple[Tissue, ...]
-
-
-CARDIAC_SEGMENTS = (
-    Segment(
-        1,
-        "LV cavity",
-        "87878005",
-        "Left ventricle",
-        (Tissue.LV_BLOOD, Tissue.PAPILLARY, Tissue.VALVE),
+    Tissue.SCAR: RelaxationTimes(0.80, 1060, 50),
+    Tissue.LV_FLOW_VOID: RelaxationTimes(0.30, 1480, 120),
+    Tissue.SKIN: RelaxationTimes(0.70, 900, 30),
+    Tissue.LEG_FAT: RelaxationTimes(0.90, 290, 80),
+    Tissue.LEG_MUSCLE: RelaxationTimes(0.78, 1010, 38),
+    Tissue.FASCIA: RelaxationTimes(0.55, 900, 14),
+    Tissue.TENDON: RelaxationTimes(0.40, 600, 6),
+    **dict.fromkeys(
+        (Tissue.FEMUR_MARROW, Tissue.TIBIA_MARROW, Tissue.FIBULA_MARROW, Tissue.PATELLA_MARROW),
+        RelaxationTimes(0.86, 300, 75),
     ),
-    Segment(2, "LV myocardium", "74281007", "Myocardium", (Tissue.LV_MYOCARDIUM,)),
-    Segment(3, "RV cavity", "53085002", "Right ventricle", (Tissue.RV_BLOOD, Tissue.TRABECULAE)),
-    Segment(4, "LA cavity", "82471001", "Left atrium", (Tissue.LA_BLOOD,)),
-    Segment(5, "RA cavity", "73829009", "Right atrium", (Tissue.RA_BLOOD,)),
-)
-"""Papillary muscles count as LV cavity and trabeculae as RV cavity, as in ACDC."""
+    **dict.fromkeys(
+        (Tissue.FEMUR_CORTEX, Tissue.TIBIA_CORTEX, Tissue.FIBULA_CORTEX, Tissue.PATELLA_CORTEX),
+        RelaxationTimes(0.15, 800, 3),
+    ),
+    **dict.fromkeys((Tissue.FEMUR_EDEMA, Tissue.TIBIA_EDEMA), RelaxationTimes(0.90, 900, 90)),
+    **dict.fromkeys(
+        (Tissue.FEMUR_CARTILAGE, Tissue.TIBIA_CARTILAGE, Tissue.PATELLA_CARTILAGE),
+        RelaxationTimes(0.85, 1060, 42),
+    ),
+    **dict.fromkeys((Tissue.MEDIAL_MENISCUS, Tissue.LATERAL_MENISCUS), RelaxationTimes(0.55, 800, 9)),
+    **dict.fromkeys(
+        (Tissue.MEDIAL_MENISCUS_TEAR, Tissue.LATERAL_MENISCUS_TEAR), RelaxationTimes(0.90, 1800, 120)
+    ),
+    Tissue.ACL: RelaxationTimes(0.65, 900, 20),
+    Tissue.ACL_TEAR: RelaxationTimes(0.88, 1300, 80),
+    Tissue.PCL: RelaxationTimes(0.50, 800, 9),
+    Tissue.SYNOVIAL_FLUID: RelaxationTimes(1.0, 3600, 750),
+    Tissue.LEG_VESSEL: RelaxationTimes(0.90, 1500, 180),
+    Tissue.SYNOVIUM: RelaxationTimes(0.80, 900, 60),
+}
+"""Round textbook values at 1.5 T (Stanisz 2005, de Bazelaire 2004 and Gold 2004, where they have them)."""

@@ -19,15 +19,19 @@ import polars as pl
 
 from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.progress import Progress, silent
+from dicomgeom.reasons import PASSING_REASONS
+from pretext_targets.commit import WORKING
 from pretext_targets.finish import finish, finished_row, write_metadata
+from pretext_targets.frames import Source
 from pretext_targets.lock import only_one_build
 from pretext_targets.manifest import looks_whole, read_row
 from pretext_targets.plan import BuildPlan, plan_build
 from pretext_targets.run import run_shards
-from pretext_targets.shard import WORKING, ShardTask, Source
+from pretext_targets.shard import ShardTask
 from pretext_targets.store import (
     DEFAULT_SHARD,
     SPLITS,
+    Compression,
     Part,
     StoreAttributes,
     create_group,
@@ -50,6 +54,10 @@ class BuildSummary:
         Reason -> examples whose pixels could not be used.
     boxes : dict
         Box -> examples that have it; without_boxes: reason -> examples that have none.
+    centred : dict
+        "image" or "crossing" -> examples whose grid has that centre.
+    stacks_with_all_phases : int
+        Stacks that give all, since end-diastole and end-systole could not be proposed.
     """
 
     store: Path
@@ -63,6 +71,8 @@ class BuildSummary:
     splits: dict[str, int]
     boxes: dict[str, int]
     without_boxes: dict[str, int]
+    centred: dict[str, int]
+    stacks_with_all_phases: int
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for scripts."""
@@ -77,6 +87,7 @@ def build(
     workers: int = 1,
     scheduler: str | None = None,
     shard: int = DEFAULT_SHARD,
+    compression: Compression = "lz4",
     progress: Progress = silent,
 ) -> BuildSummary:
     """Write a plan's store, or finish it.
@@ -95,6 +106,8 @@ def build(
         Address of a dask scheduler whose workers see the same files.
     shard : int
         Examples in a shard, for a store that is begun now.
+    compression : {"lz4", "zstd", "none"}
+        Of pixels, for a store that is begun now.
 
     Raises
     ------
@@ -108,7 +121,7 @@ def build(
     store = Path(store)
     if not len(plan.examples):
         raise NothingUsable(_nothing(plan))
-    attributes = attributes_of(plan, rasters=rasters, shard=shard)
+    attributes = attributes_of(plan, rasters=rasters, shard=shard, compression=compression)
     try:
         if not store.exists() or (store.is_dir() and not any(store.iterdir())):
             _begin(store, attributes)
@@ -147,7 +160,9 @@ def _write(
     return _summary(plan, store, attributes, written=len(missing))
 
 
-def attributes_of(plan: BuildPlan, *, rasters: bool, shard: int) -> StoreAttributes:
+def attributes_of(
+    plan: BuildPlan, *, rasters: bool, shard: int, compression: Compression = "lz4"
+) -> StoreAttributes:
     """What the store of a plan says about itself, before it is complete."""
     protocol = plan.protocol
     parts: list[Part] = ["rasters"] if rasters else []
@@ -157,7 +172,7 @@ def attributes_of(plan: BuildPlan, *, rasters: bool, shard: int) -> StoreAttribu
         protocol=protocol.as_dict(),
         plan_sha256=plan.sha256,
         partners=protocol.partners,
-        box_names=protocol.boxes.names,
+        box_names=protocol.box_names,
         box_side_px=protocol.box_side_px,
         line_sigma_px=protocol.line_sigma_px,
         spacing_mm=protocol.spacing_mm,
@@ -166,6 +181,7 @@ def attributes_of(plan: BuildPlan, *, rasters: bool, shard: int) -> StoreAttribu
         examples=len(plan.examples),
         shard=shard,
         parts=tuple(parts),
+        compression=compression,
         segment_names=plan.segment_names,
         created_by=this_software(),
     )
@@ -205,8 +221,11 @@ def _same_plan(store: Path, wanted: StoreAttributes) -> StoreAttributes:
 
 
 def _is_done(store: Path, shard: int) -> bool:
+    """Whether a shard is there to stay; files that could only not be opened are tried again."""
     row = read_row(store, shard)
-    return row is not None and looks_whole(store, row)
+    if row is None or PASSING_REASONS & set(row.invalid.values()):
+        return False
+    return looks_whole(store, row)
 
 
 def _is_finished(store: Path, attributes: StoreAttributes) -> bool:
@@ -234,9 +253,9 @@ def _task(plan: BuildPlan, store: Path, attributes: StoreAttributes, shard: int)
 
 
 def _source(row: dict[str, Any], local: dict[int, int], plan: BuildPlan) -> Source:
-    file = None
+    annotation = None
     if plan.segmentations is not None and row["segmentation"] is not None:
-        file = str(plan.segmentations.files[row["segmentation"]])
+        annotation = plan.segmentations.annotation(row["segmentation"], row)
     return Source(
         root=row["root"],
         path=row["path"],
@@ -244,8 +263,7 @@ def _source(row: dict[str, Any], local: dict[int, int], plan: BuildPlan) -> Sour
         slice=local[row["place"]],
         phase_index=-1 if row["phase_index"] is None else row["phase_index"],
         split=row["split"],
-        sop_instance_uid=row["sop_instance_uid"] or "",
-        segmentation=file,
+        annotation=annotation,
     )
 
 
@@ -268,8 +286,10 @@ def _summary(plan: BuildPlan, store: Path, attributes: StoreAttributes, *, writt
         left_out=plan.left_out_counts,
         invalid_reasons=dict(sorted(reasons.items())),
         splits=dict(zip(SPLITS, codes.tolist(), strict=True)),
-        boxes=dict(zip(attributes.box_names, present.tolist(), strict=True)),
+        boxes=dict(zip(attributes.box_names, present.tolist(), strict=bool(attributes.box_names))),
         without_boxes=dict(sorted(without.items())),
+        centred=dict(sorted(Counter(plan.slices[place].centred for place in places.tolist()).items())),
+        stacks_with_all_phases=len(plan.phases_untold),
     )
 
 

@@ -9,14 +9,14 @@ file is read once, however stacks and shards fall.
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dicomgeom.errors import IntegrityError
+from pretext_targets.commit import commit
+from pretext_targets.frames import spread
 from pretext_targets.manifest import (
     ManifestRow,
     Sums,
@@ -27,7 +27,7 @@ from pretext_targets.manifest import (
     write_whole,
 )
 from pretext_targets.plan import BuildPlan
-from pretext_targets.shard import WORKING, add_sums, move_in, write_attempt
+from pretext_targets.shard import add_sums
 from pretext_targets.store import (
     ATTRIBUTE,
     STACK_STATISTICS,
@@ -74,16 +74,10 @@ def _write_statistics(
     stack_of_slice = np.array([one.stack for one in plan.slices])
     values = np.full((stack_of_slice.max() + 1, len(STACK_STATISTICS)), np.nan)
     for stack, (count, total, squares, low, high) in sums.items():
-        mean = total / count
-        values[stack] = mean, np.sqrt(max(squares / count - mean**2, 0.0)), low, high
+        values[stack] = total / count, spread(count, total, squares), low, high
     of_example = values[stack_of_slice[plan.examples["place"].to_numpy()]].astype(np.float32)
-    attempt = store / WORKING / f"statistics-{uuid.uuid4().hex}"
-    try:
-        arrays = {name: of_example[:, column] for column, name in enumerate(STACK_STATISTICS)}
-        write_attempt(attempt, attributes, arrays, 0, attributes.examples)
-        move_in(attempt, store)
-    finally:
-        shutil.rmtree(attempt, ignore_errors=True)
+    arrays = {name: of_example[:, column] for column, name in enumerate(STACK_STATISTICS)}
+    commit(store, attributes, arrays, 0, attributes.examples)
 
 
 def finished_row(store: Path, shard: int) -> ManifestRow:

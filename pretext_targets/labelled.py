@@ -23,20 +23,10 @@ from pydicom.errors import InvalidDicomError
 
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
 from dicomgeom.progress import Progress, silent
+from pretext_targets.annotations import canonical_name, segment_order
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """SOP classes: Segmentation Storage, Label Map Segmentation Storage."""
-
-BACKGROUND = "background"
-
-CANONICAL: Mapping[str, tuple[str, ...]] = {
-    "LV cavity": ("lv", "lv cavity", "lv blood pool", "left ventricle", "left ventricular cavity"),
-    "LV myocardium": ("myo", "myocardium", "lv myocardium", "left ventricular myocardium"),
-    "RV cavity": ("rv", "rv cavity", "rv blood pool", "right ventricle", "right ventricular cavity"),
-    "LA": ("la", "left atrium", "la cavity"),
-    "RA": ("ra", "right atrium", "ra cavity"),
-}
-"""The heart's segments in the order of their codes, and the labels they go by."""
 
 OPEN_OBJECTS = 4
 """Segmentation objects that one process keeps decoded."""
@@ -68,10 +58,28 @@ class SegmentationIndex:
     def __len__(self) -> int:
         return len(self._whole) + len(self._frames)
 
-    def find(self, sop_instance_uid: str, frame: int) -> int | None:
-        """Number of the file that annotates a frame (counted from 0), or None."""
-        found = self._frames.get((sop_instance_uid, frame))
-        return self._whole.get(sop_instance_uid) if found is None else found
+    def find(self, image: Mapping[str, Any]) -> int | None:
+        """Number of the file that annotates an image (a row of the images table), or None."""
+        uid = image["sop_instance_uid"]
+        found = self._frames.get((uid, image["frame"]))
+        return self._whole.get(uid) if found is None else found
+
+    def annotation(self, number: int, image: Mapping[str, Any]) -> SegAnnotation:
+        """The annotation of an image by the file with that number."""
+        return SegAnnotation(str(self.files[number]), image["sop_instance_uid"], image["frame"])
+
+
+@dataclass(frozen=True)
+class SegAnnotation:
+    """What a SEG object says of one image."""
+
+    path: str
+    sop_instance_uid: str
+    frame: int
+
+    def read(self, segment_names: tuple[str, ...]) -> NDArray[np.uint8]:
+        """See `annotations.Annotation`."""
+        return read_labels(self.path, self.sop_instance_uid, self.frame, segment_names)
 
 
 def index_segmentations(folder: Path, *, progress: Progress = silent) -> SegmentationIndex:
@@ -124,22 +132,6 @@ def index_segmentations(folder: Path, *, progress: Progress = silent) -> Segment
         _whole=whole,
         _frames=frames,
     )
-
-
-def canonical_name(label: str) -> str:
-    """The heart's own name for a segment label; any other label as it is."""
-    plain = label.strip().lower().replace("_", " ")
-    for name, known in CANONICAL.items():
-        if plain in known or plain == name.lower():
-            return name
-    return label.strip()
-
-
-def segment_order(names: Any) -> tuple[str, ...]:
-    """Background, the heart's segments in canonical order, then others by name."""
-    given = set(names) - {BACKGROUND}
-    order = [name for name in CANONICAL if name in given]
-    return (BACKGROUND, *order, *sorted(given - set(order)))
 
 
 def read_labels(

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomgeom.lines import lines_between
 from dicomgeom.plane import ImagePlane
 from dicomgeom.privacy import hashed
-from pretext_targets.boxes import BoxLabels, lay_boxes
+from pretext_targets.boxes import BoxLabels, lay_boxes, no_boxes
 from pretext_targets.choose import Choice, StackPlanes
-from pretext_targets.lines import lines_on_grid
+from pretext_targets.lines import lines_on_grid, meeting_point
 from pretext_targets.locations import linear_locations, sine_locations
 from pretext_targets.protocol import Protocol
-from pretext_targets.resample import axis_matrix, grid_plane
+from pretext_targets.resample import axes_of, axis_matrix, grid_plane
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +48,10 @@ class SliceLabels:
     patient_key: bytes
     study_key: bytes
     stack_key: bytes
+    centred: Literal["image", "crossing"] = "image"
+    """What the grid's centre is."""
+    placed: bool = True
+    """Whether the planes are known to lie there; False: they only count rows, columns and slices."""
 
     @property
     def any_label(self) -> bool:
@@ -84,15 +89,16 @@ def label_stack(
     locations = linear_locations(stack.positions_mm, direction_known=known)
     sines = sine_locations(stack.positions_mm)
     toward = _directions(stack, choices, protocol)
-    keys = {
+    centre_mm = crossing_centre(stack, choices, protocol) if protocol.centre == "crossing" else None
+    keys: dict[str, Any] = {
         "patient_key": bytes.fromhex(row["patient_key"]),
         "study_key": hashed(salt, row["study_instance_uid"]),
         "stack_key": hashed(salt, stack.stack_id),
     }
     labels = []
     for place, (slice_index, plane) in enumerate(zip(stack.slice_indices, stack.planes, strict=True)):
-        grid = _usable_grid(plane, protocol)
-        line = lines_on_grid(grid, partners)
+        grid = usable_grid(plane, protocol, centre_mm)
+        line = lines_on_grid(grid, _believed(plane, partners, assumed=bool(row["frame_assumed"])))
         labels.append(
             SliceLabels(
                 stack=number,
@@ -106,16 +112,53 @@ def label_stack(
                 boxes=_boxes(grid, plane, line, toward, protocol),
                 location=float(locations[place]),
                 location_sine=float(sines[place]),
+                centred="image" if centre_mm is None else "crossing",
                 **keys,
             )
         )
     return labels
 
 
-def _usable_grid(plane: ImagePlane, protocol: Protocol) -> ImagePlane:
-    grid = grid_plane(plane, protocol.rows, protocol.columns, protocol.spacing_mm)
-    axis_matrix(plane.rows, plane.row_spacing_mm, grid.rows, grid.row_spacing_mm)
-    axis_matrix(plane.columns, plane.column_spacing_mm, grid.columns, grid.column_spacing_mm)
+def _believed(
+    plane: ImagePlane, partners: Sequence[ImagePlane | None], *, assumed: bool
+) -> list[ImagePlane | None]:
+    """Partners that may cut an image: under an assumed frame of reference only those that really cross it."""
+    if not assumed:
+        return list(partners)
+    return [
+        partner if partner is not None and lines_between([plane], [partner]).crosses[0, 0] else None
+        for partner in partners
+    ]
+
+
+def crossing_centre(stack: StackPlanes, choices: Sequence[Choice], protocol: Protocol) -> Floats | None:
+    """Where the carrier's middle plane meets those of two partners: for hearts SAX, 2CH and 4CH.
+
+    None when a partner is absent, two planes are nearly parallel, or the point's foot lies
+    outside one of the stack's images; their own centres are taken then.
+    """
+    plane_of = {choice.view: choice.plane for choice in choices}
+    pair = [plane_of[view] for view in protocol.crossing_views]
+    if pair[0] is None or pair[1] is None:
+        return None
+    point_mm = meeting_point([stack.planes[stack.middle], pair[0], pair[1]])
+    if point_mm is None:
+        return None
+    seen = [plane.contains_px(plane.to_pixel(point_mm)).all() for plane in stack.planes]
+    return point_mm if all(seen) else None
+
+
+def usable_grid(plane: ImagePlane, protocol: Protocol, centre_mm: Floats | None = None) -> ImagePlane:
+    """The grid of an image.
+
+    Raises
+    ------
+    GeometryError
+        When it misses the image.
+    """
+    grid = grid_plane(plane, protocol.rows, protocol.columns, protocol.spacing_mm, centre_mm=centre_mm)
+    for axis in axes_of(plane, grid):
+        axis_matrix(axis)  # complains when the grid misses the image
     return grid
 
 
@@ -126,9 +169,11 @@ def _boxes(
     toward: tuple[Floats | None, Floats | None],
     protocol: Protocol,
 ) -> BoxLabels:
-    channels = [protocol.partners.index(one.partner) for one in protocol.boxes.lines]
+    if protocol.boxes is None:
+        return no_boxes("")
     side_px, step_px = protocol.box_side_px, protocol.box_step_px
-    return lay_boxes(grid, plane, line[channels], toward, side_px=side_px, step_px=step_px)
+    lines = line[list(protocol.box_channels)]
+    return lay_boxes(grid, plane, lines, toward, side_px=side_px, step_px=step_px)
 
 
 def _directions(
@@ -146,5 +191,7 @@ def _directions(
             return None
         return -short_axis[0].normal
 
+    if protocol.boxes is None:
+        return None, None
     first, second = (direction(line.toward) for line in protocol.boxes.lines)
     return first, second

@@ -48,3 +48,17 @@ def crossing_px(first: ArrayLike, second: ArrayLike) -> Floats | None:
     if abs(sine) < np.sin(np.radians(CROSSING_TOLERANCE_DEG)):
         return None
     return np.asarray(np.linalg.solve(lines[:, :2], -lines[:, 2]))
+
+
+PLANES_TOLERANCE = 0.1
+"""Smallest singular value of three unit normals whose planes meet in a point worth a crop: planes
+at right angles have 1, two of them 8 degrees apart 0.1."""
+
+
+def meeting_point(planes: Sequence[ImagePlane]) -> Floats | None:
+    """The point (LPS mm) in which three planes meet; None when two of them are nearly parallel."""
+    normals = np.array([plane.normal for plane in planes])
+    if normals.shape != (3, 3) or np.linalg.svd(normals, compute_uv=False)[-1] < PLANES_TOLERANCE:
+        return None
+    distances_mm = np.array([plane.origin_mm @ plane.normal for plane in planes])
+    return np.asarray(np.linalg.solve(normals, distances_mm))

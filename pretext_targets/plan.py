@@ -18,22 +18,21 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from dicomgeom.catalogue import Catalogue, plane_of
+from dicomgeom.data_manifest import DataManifest, kept_data_manifest
 from dicomgeom.errors import GeometryError, NothingUsable
 from dicomgeom.progress import Progress, silent
 from pretext_targets.choose import NO_ORIGINAL, Choice, StackPlanes, carrier_verdicts, choose_partners
 from pretext_targets.fingerprint import Fingerprint
 from pretext_targets.labels import SliceLabels, label_stack
+from pretext_targets.phases import PhaseChoice
 from pretext_targets.protocol import Protocol
+from pretext_targets.splits import split_codes
 
 if TYPE_CHECKING:
-    from pretext_targets.labelled import SegmentationIndex
+    from pretext_targets.annotations import Annotations
 
 NO_LABEL = "no-label"
 BAD_GEOMETRY = "geometry"
-
-TRAIN_BELOW = 0.7
-VALIDATION_BELOW = 0.8
-"""Patients whose split position lies below these are training, then validation, else test."""
 
 BYTES_PER_PIXEL = 1.95
 """Measured on real hearts and knees: a store's bytes over its examples' pixels."""
@@ -87,6 +86,8 @@ class BuildPlan:
         Columns `CHOICES`: which partner stack each carrier got, and what decided.
     without_boxes : DataFrame
         Columns `WITHOUT_BOXES`: slices that are examples but have none of the nine boxes.
+    phases_untold : tuple of str
+        Stacks that give all their phases, since end-diastole and end-systole could not be proposed.
     sha256 : str
         Hash of all that the store's content follows from.
     """
@@ -98,8 +99,9 @@ class BuildPlan:
     left_out: pl.DataFrame
     choices: pl.DataFrame
     without_boxes: pl.DataFrame
+    phases_untold: tuple[str, ...]
     sha256: str
-    segmentations: SegmentationIndex | None = field(default=None, repr=False)
+    segmentations: Annotations | None = field(default=None, repr=False)
 
     @property
     def bytes_estimate(self) -> int:
@@ -124,7 +126,7 @@ def plan_build(
     catalogue: Catalogue,
     protocol: Protocol,
     *,
-    segmentations: SegmentationIndex | None = None,
+    segmentations: Annotations | None = None,
     progress: Progress = silent,
 ) -> BuildPlan:
     """Plan a store.
@@ -135,7 +137,7 @@ def plan_build(
         What an export contains.
     protocol : Protocol
         What to build from it.
-    segmentations : SegmentationIndex, optional
+    segmentations : Annotations, optional
         Manual annotations of some of the images.
 
     Raises
@@ -148,7 +150,8 @@ def plan_build(
     verdicts = carrier_verdicts(rows.values(), protocol)
     neighbours = _neighbours(catalogue.lines, {row["stack_id"] for row, reason in verdicts if not reason})
     planes = _PlaneCache(rows, images)
-    draft = _Draft(catalogue.salt, protocol, annotated=segmentations is not None)
+    phases = PhaseChoice(catalogue, protocol.frames)
+    draft = _Draft(catalogue.salt, protocol, phases, annotated=segmentations is not None)
     counts = dict(catalogue.images.group_by("stack_id").len().iter_rows())
     for done, (row, reason) in enumerate(sorted(verdicts, key=_order)):
         stack_id = row["stack_id"]
@@ -162,13 +165,6 @@ def plan_build(
             draft.add_stack(planes.of(stack_id), images[stack_id], candidates)
         progress("planning", done=done + 1, total=len(verdicts))
     return _finish(draft, catalogue, segmentations)
-
-
-def chosen_phases(count: int, frames: str | int) -> list[int]:
-    """Which of `count` frames of a slice become examples: all, or so many evenly spread from the first."""
-    if isinstance(frames, str) or frames >= count:
-        return list(range(count))
-    return [(index * count) // frames for index in range(frames)]
 
 
 class _PlaneCache:
@@ -193,8 +189,8 @@ class _PlaneCache:
 class _Draft:
     """A plan while it grows, stack by stack."""
 
-    def __init__(self, salt: bytes, protocol: Protocol, *, annotated: bool) -> None:
-        self.salt, self.protocol, self.annotated = salt, protocol, annotated
+    def __init__(self, salt: bytes, protocol: Protocol, phases: PhaseChoice, *, annotated: bool) -> None:
+        self.salt, self.protocol, self.phases, self.annotated = salt, protocol, phases, annotated
         self.slices: list[SliceLabels] = []
         self.taken: list[pl.DataFrame] = []
         self.skipped: list[pl.DataFrame] = []
@@ -216,14 +212,14 @@ class _Draft:
         self.hash.add_stack(stack, choices)
         self.hash.add([labels[0].patient_key.hex(), labels[0].study_key.hex(), labels[0].stack_key.hex()])
         frames_of = images.partition_by("slice_index", as_dict=True)
+        chosen = self.phases.of_stack(stack.stack_id, images)
         for one in labels:
-            self._add_slice(one, frames_of[(one.slice_index,)])
+            self._add_slice(one, frames_of[(one.slice_index,)], chosen[one.slice_index])
 
-    def _add_slice(self, labels: SliceLabels, frames: pl.DataFrame) -> None:
+    def _add_slice(self, labels: SliceLabels, frames: pl.DataFrame, chosen: list[int]) -> None:
         if not (labels.any_label or self.annotated):
             self.left_out.append((labels.stack_id, labels.slice_index, len(frames), NO_LABEL))
             return
-        chosen = chosen_phases(len(frames), self.protocol.frames)
         placed = frames.with_columns(place=pl.lit(len(self.slices), dtype=pl.Int64))
         self.slices.append(labels)
         self.taken.append(placed[chosen])
@@ -251,9 +247,10 @@ def _neighbours(lines: pl.DataFrame, carriers: set[str]) -> dict[str, list[str]]
     return found
 
 
-def _finish(draft: _Draft, catalogue: Catalogue, segmentations: SegmentationIndex | None) -> BuildPlan:
-    examples = _sources(draft.taken, catalogue.files, segmentations)
-    skipped = _sources(draft.skipped, catalogue.files, None)
+def _finish(draft: _Draft, catalogue: Catalogue, segmentations: Annotations | None) -> BuildPlan:
+    manifest = kept_data_manifest(catalogue.folder)
+    examples = _sources(draft.taken, catalogue.files, segmentations, manifest)
+    skipped = _sources(draft.skipped, catalogue.files, None, manifest)
     if segmentations is not None:
         draft.hash.add([segmentations.segment_names, segmentations.digests])
         if examples["segmentation"].null_count() == len(examples):
@@ -272,26 +269,29 @@ def _finish(draft: _Draft, catalogue: Catalogue, segmentations: SegmentationInde
         left_out=pl.DataFrame(draft.left_out, schema=LEFT_OUT, orient="row"),
         choices=pl.DataFrame([_choice(one) for one in draft.choices], schema=CHOICES, orient="row"),
         without_boxes=pl.DataFrame(without, schema=WITHOUT_BOXES, orient="row"),
+        phases_untold=tuple(draft.phases.untold),
         sha256=draft.hash.sha256,
         segmentations=segmentations,
     )
 
 
 def _sources(
-    parts: Sequence[pl.DataFrame], files: pl.DataFrame, segmentations: SegmentationIndex | None
+    parts: Sequence[pl.DataFrame],
+    files: pl.DataFrame,
+    segmentations: Annotations | None,
+    manifest: DataManifest | None,
 ) -> pl.DataFrame:
     """The table of frames, columns `EXAMPLES`, in the order in which they were added."""
     if not sum(map(len, parts)):
         return pl.DataFrame(schema=EXAMPLES)
-    position = pl.col("split_position")
-    split = pl.when(position < TRAIN_BELOW).then(0).when(position < VALIDATION_BELOW).then(1).otherwise(2)
-    table = pl.concat(parts).with_columns(split=split)
+    joined = pl.concat(parts)
+    table = joined.with_columns(split=split_codes(joined, manifest))
     sizes = files.select("root", "path", "size_bytes").unique(["root", "path"], keep="last")
     table = table.join(sizes, on=["root", "path"], how="left", maintain_order="left")
     annotating: list[int | None] = [None] * len(table)
     if segmentations is not None:
-        identities = table.select("sop_instance_uid", "frame").iter_rows()
-        annotating = [segmentations.find(uid, frame) for uid, frame in identities]
+        identities = table.select("sop_instance_uid", "path", "frame").iter_rows(named=True)
+        annotating = [segmentations.find(row) for row in identities]
     table = table.with_columns(pl.Series("segmentation", annotating, dtype=pl.Int32))
     return table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
 

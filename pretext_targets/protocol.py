@@ -1,9 +1,10 @@
 """What to build: which view carries the labels, which views cut it, on which grid.
 
-A protocol is a TOML file. Shipped ones lie in `protocols/`; a user's own has the same keys,
-and a key that isn't known is refused by its name. Lengths are in mm and become pixels of the
-grid, so that the same anatomy is labelled at any spacing; `units = "px"` takes them as
-pixels of the grid instead, to repeat a paper to the letter.
+A protocol is a TOML file. Shipped ones lie in `protocols/`, examples for other parts of the
+body in `protocols/examples/`; a user's own has the same keys, any view may carry labels, and
+a key that isn't known is refused by its name. Lengths are in mm and become pixels of the grid,
+so that the same anatomy is labelled at any spacing; `units = "px"` takes them as pixels of the
+grid instead, to repeat a paper to the letter.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pydantic import (
 from dicomgeom.errors import WrongUse
 
 FOLDER = Path(__file__).parent / "protocols"
+EXAMPLES = FOLDER / "examples"
 
 Units = Literal["mm", "px"]
 Direction = tuple[float, float, float]
@@ -97,11 +99,16 @@ class Protocol(_Checked):
     rows: PositiveInt
     columns: PositiveInt
     spacing_mm: PositiveFloat
-    frames: Literal["all"] | PositiveInt = "all"
-    """Phases of each slice that become examples: all, or so many evenly spread ones."""
+    frames: Literal["all", "ED", "ED+ES"] | PositiveInt = "all"
+    """Phases of each slice that become examples: all, so many evenly spread ones, or those proposed
+    as end-diastole and end-systole (all of a stack for which nothing is proposed)."""
+    centre: Literal["image", "crossing"] = "image"
+    """Centre of the grid: the image's own as in the papers, or where the carrier's middle plane
+    meets those of two partners (the image's own where they do not)."""
     location_mapping: Literal["linear", "sine"] = "linear"
     """Which location the paper trains on for this anatomy; a store holds both."""
-    boxes: Boxes
+    boxes: Boxes | None = None
+    """None: the slices get lines and locations only."""
     heatmap: Heatmap
 
     @model_validator(mode="after")
@@ -110,20 +117,41 @@ class Protocol(_Checked):
             raise ValueError("a partner is listed twice")
         if self.carrier in self.partners:
             raise ValueError(f"the carrier {self.carrier} cannot be its own partner")
-        unknown = [line.partner for line in self.boxes.lines if line.partner not in self.partners]
+        lines = () if self.boxes is None else self.boxes.lines
+        unknown = [line.partner for line in lines if line.partner not in self.partners]
         if unknown:
             raise ValueError(f"boxes.lines name {', '.join(unknown)}, which is no partner")
+        if self.centre == "crossing" and len(self.crossing_views) != 2:
+            raise ValueError("a crossing needs two partners")
         return self
 
     @property
+    def box_names(self) -> tuple[str, ...]:
+        """Names of classes 1 to 9; none without boxes."""
+        return () if self.boxes is None else self.boxes.names
+
+    @property
+    def box_channels(self) -> tuple[int, ...]:
+        """Places among the partners of the lines along which boxes are laid."""
+        lines = () if self.boxes is None else self.boxes.lines
+        return tuple(self.partners.index(line.partner) for line in lines)
+
+    @property
+    def crossing_views(self) -> tuple[str, ...]:
+        """The partners whose planes meet the carrier's in the crossing: the boxes', else the first two."""
+        if self.boxes is None:
+            return self.partners[:2]
+        return tuple(self.partners[channel] for channel in self.box_channels)
+
+    @property
     def box_side_px(self) -> float:
-        """Side of a box in pixels of the grid."""
-        return self._pixels(self.boxes.side, self.boxes.units)
+        """Side of a box in pixels of the grid; 0 without boxes."""
+        return 0.0 if self.boxes is None else self._pixels(self.boxes.side, self.boxes.units)
 
     @property
     def box_step_px(self) -> float:
-        """Distance between the centres of neighbouring boxes in pixels of the grid."""
-        return self._pixels(self.boxes.step, self.boxes.units)
+        """Distance between the centres of neighbouring boxes in pixels of the grid; 0 without boxes."""
+        return 0.0 if self.boxes is None else self._pixels(self.boxes.step, self.boxes.units)
 
     @property
     def line_sigma_px(self) -> float:
@@ -149,12 +177,21 @@ class Protocol(_Checked):
 
 
 def shipped_protocols() -> tuple[str, ...]:
-    """Names of the protocols that come with anatprep."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+    """Names of the protocols that come with anatprep and are built unless others are named."""
+    return _names_in(FOLDER)
+
+
+def example_protocols() -> tuple[str, ...]:
+    """Names of those that come as examples: built only when named."""
+    return _names_in(EXAMPLES)
+
+
+def _names_in(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:
-    """Read a shipped protocol by its name, or a TOML file by its path.
+    """Read a shipped or example protocol by its name, or a TOML file by its path.
 
     Raises
     ------
@@ -165,10 +202,12 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     path = Path(name_or_path)
     if str(name_or_path) in shipped_protocols():
         path = FOLDER / f"{name_or_path}.toml"
+    elif str(name_or_path) in example_protocols():
+        path = EXAMPLES / f"{name_or_path}.toml"
     elif not path.is_file():
         raise WrongUse(
-            f"no protocol {str(name_or_path)!r}: give the path of a TOML file "
-            f"or one of {', '.join(shipped_protocols())}"
+            f"no protocol {str(name_or_path)!r}: give the path of a TOML file or one of "
+            f"{', '.join(shipped_protocols())} (examples: {', '.join(example_protocols())})"
         )
     try:
         content = tomllib.loads(path.read_text("utf-8"))

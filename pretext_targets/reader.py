@@ -1,61 +1,26 @@
 """Fast reading of single slices, for training.
 
-Zarr's own indexing costs some milliseconds a slice, most of it scheduling. The stores' layout
-is fixed by their version (see `store.py`), so this reader maps the shard files into memory,
-reads each shard's index once (Zarr v3, `sharding_indexed`: at the end, offset and length of
-every chunk as little-endian uint64, then a CRC-32C) and lets Blosc decompress straight into
-the result. A test holds it equal to zarr-python on every array.
+Shard files are mapped into memory (`chunks.py`), the index of each is read once, and Blosc
+decompresses straight into the result. Arrays that lie otherwise in their files (a store that
+other software has written again, with other codecs) are read through zarr-python. Tests hold
+both equal on every array.
 """
 
 from __future__ import annotations
 
-import mmap
-from collections import OrderedDict
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import ArrayLike, NDArray
 
 from dicomgeom.errors import IntegrityError, WrongUse
-from pretext_targets.store import Field, Store, StoreAttributes, open_store
+from pretext_targets.chunks import ShardFile, is_plain_layout
+from pretext_targets.store import Field, Store, StoreAttributes, codec_of, open_store
 
 OPEN_SHARDS = 512
 """Shard files kept mapped at once by a reader; the oldest is let go first."""
-
-EMPTY_CHUNK = np.uint64(2**64 - 1)
-"""Offset and length of a chunk that was never written."""
-
-
-class ShardFile:
-    """One shard file in memory: the place of every chunk in it."""
-
-    def __init__(self, path: Path, chunks: int) -> None:
-        index_bytes = 16 * chunks
-        try:
-            with path.open("rb") as file:
-                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise IntegrityError(f"{path} is missing or empty; run anatprep verify on its store") from error
-        size = len(self._mapped)
-        if size < index_bytes + 4:
-            raise IntegrityError(f"{path} is truncated; run anatprep verify on its store")
-        start = size - 4 - index_bytes
-        index = np.frombuffer(self._mapped[start : size - 4], dtype="<u8").reshape(chunks, 2)
-        written = index[:, 0] != EMPTY_CHUNK
-        if (index[written].sum(axis=1) > start).any():
-            raise IntegrityError(f"{path} has a broken index; run anatprep verify on its store")
-        self._index = index
-        self._view = memoryview(self._mapped)
-
-    def read(self, position: int, out: NDArray[Any], fill: float | int | bool) -> None:
-        """Decompress the chunk at `position` into `out`, C-contiguous."""
-        offset, length = self._index[position]
-        if offset == EMPTY_CHUNK:
-            out[...] = fill
-            return
-        blosc.decompress(self._view[int(offset) : int(offset + length)], out)
 
 
 class StoreReader:
@@ -70,8 +35,9 @@ class StoreReader:
 
     Notes
     -----
-    May be sent to other processes: only the path travels, each maps the files itself. One
-    reader is for one thread.
+    May be used from several threads, be inherited by a fork, and be sent to other processes:
+    only the path travels, each maps the files itself. There is no lock that a fork could
+    inherit held: what threads share are dictionaries, and work done twice is harmless.
     """
 
     def __init__(self, path: Path, *, unfinished: bool = False) -> None:
@@ -79,7 +45,8 @@ class StoreReader:
         self._store: Store = open_store(Path(path), unfinished=unfinished)
         self._fields: dict[str, Field] = {one.name: one for one in self.attributes.fields}
         self._columns: dict[str, NDArray[Any]] = {}
-        self._shards: OrderedDict[tuple[str, int], ShardFile] = OrderedDict()
+        self._shards: dict[tuple[str, int], ShardFile] = {}
+        self._plain: dict[str, bool] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self._store.path, self._unfinished)
@@ -148,6 +115,8 @@ class StoreReader:
         if name not in self._fields or not self._fields[name].is_raster:
             return np.asarray(self.column(name)[wanted])
         one = self._fields[name]
+        if not self._is_plain(one):
+            return np.asarray(self._store.array(name).oindex[wanted])
         result = np.empty((wanted.size, *self.attributes.shape_of(one)[1:]), dtype=one.dtype)
         for place, example in enumerate(wanted.tolist()):
             shard, position = divmod(example, self.attributes.shard)
@@ -160,17 +129,26 @@ class StoreReader:
                 ) from error
         return result
 
+    def _is_plain(self, one: Field) -> bool:
+        if one.name not in self._plain:
+            try:
+                metadata = json.loads((self.path / one.name / "zarr.json").read_bytes())
+            except (OSError, ValueError) as error:
+                raise IntegrityError(f"{self.path}: the metadata of {one.name!r} is broken") from error
+            shard = (self.attributes.shard, *self.attributes.shape_of(one)[1:])
+            self._plain[one.name] = is_plain_layout(metadata, shard, codec_of(one, self.attributes))
+        return self._plain[one.name]
+
     def _shard(self, one: Field, shard: int) -> ShardFile:
         key = (one.name, shard)
         found = self._shards.get(key)
         if found is None:
             tail = ["0"] * (len(one.axes) - 1)
             path = self.path.joinpath(one.name, "c", str(shard), *tail)
-            found = self._shards[key] = ShardFile(path, self.attributes.shard)
-            if len(self._shards) > OPEN_SHARDS:
-                self._shards.popitem(last=False)
-        else:
-            self._shards.move_to_end(key)
+            found = ShardFile(path, self.attributes.shard, codec_of(one, self.attributes))
+            self._shards[key] = found
+            while len(self._shards) > OPEN_SHARDS:
+                self._shards.pop(next(iter(self._shards.copy())), None)
         return found
 
 

@@ -1,47 +1,32 @@
 """One shard, written in whole: the unit of work of a build.
 
 A task holds paths, planes and labels, no pixels. It reads its images, fills every array of
-its shard, writes them into a store of its own with the same metadata, makes sure they are on
-disk and read back equal, moves the files in and only then writes the shard's manifest row.
+its shard, writes them aside, makes sure they are on disk and read back equal, moves the files
+in (`commit.py`) and only then writes the shard's manifest row.
 Killed at any moment it leaves either a row, and then the shard is right, or none, and then
 it is done again. The same task gives the same bytes, whoever does it.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dicomgeom.errors import IntegrityError, UnusableFile
-from dicomgeom.pixels import read_image
+from dicomgeom.errors import UnusableFile
+from pretext_targets.commit import commit
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
-from pretext_targets.labelled import read_labels
+from pretext_targets.frames import Source, annotation, grid_pixels, image_values, statistics_of
 from pretext_targets.labels import SliceLabels
-from pretext_targets.manifest import FileRecord, ManifestRow, Sums, record_of, sync_folder, write_row
-from pretext_targets.resample import resample, resample_labels
-from pretext_targets.store import (
-    STACK_STATISTICS,
-    StoreAttributes,
-    array_options,
-    open_array,
-)
-
-WORKING = ".building"
-"""Folder in an unfinished store for attempts and the lock."""
-
-IMAGE_CODES = 65535
-"""Largest code of a stored image."""
+from pretext_targets.manifest import ManifestRow, Sums, write_row
+from pretext_targets.store import STACK_STATISTICS, StoreAttributes
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -75,20 +60,6 @@ ONE_THREAD = _OneThread()
 
 
 @dataclass(frozen=True)
-class Source:
-    """One frame to read: `slice` is its place in the task's slices."""
-
-    root: str
-    path: str
-    frame: int
-    slice: int
-    phase_index: int
-    split: int
-    sop_instance_uid: str = ""
-    segmentation: str | None = None
-
-
-@dataclass(frozen=True)
 class ShardTask:
     """Everything a worker needs to write one shard."""
 
@@ -112,53 +83,12 @@ def write_shard(task: ShardTask) -> ManifestRow:
     with ONE_THREAD:
         arrays, invalid, sums = fill_arrays(task)
     start, stop = task.attributes.range_of(task.shard)
-    attempt = task.store / WORKING / f"{task.shard:06d}-{uuid.uuid4().hex}"
-    try:
-        write_attempt(attempt, task.attributes, arrays, start, stop)
-        files = move_in(attempt, task.store)
-    finally:
-        shutil.rmtree(attempt, ignore_errors=True)
+    slices = [source.slice for source in task.sources]
+    same_slice = [False, *(a == b for a, b in pairwise(slices))]
+    files = commit(task.store, task.attributes, arrays, start, stop, same_slice=same_slice)
     row = ManifestRow(task.shard, start, stop, files, invalid, sums)
     write_row(task.store, row)
     return row
-
-
-def write_attempt(
-    attempt: Path, attributes: StoreAttributes, arrays: Mapping[str, NDArray[Any]], start: int, stop: int
-) -> None:
-    """Write some arrays' examples into a new store with the same metadata, and read them back.
-
-    Raises
-    ------
-    IntegrityError
-        When they don't read back.
-    """
-    attempt.mkdir(parents=True)
-    for one in attributes.fields:
-        if one.name not in arrays:
-            continue
-        created = zarr.create_array(attempt, name=one.name, **array_options(one, attributes))
-        created[start:stop] = arrays[one.name]
-        written = np.asarray(open_array(attempt, one.name)[start:stop])
-        if not np.array_equal(written, arrays[one.name], equal_nan=one.dtype.startswith("float")):
-            raise IntegrityError(f"{attempt}: {one.name!r} did not read back; the disk is failing or full")
-
-
-def move_in(attempt: Path, store: Path) -> dict[str, FileRecord]:
-    """Move the chunk files of an attempt into the store, safe on disk; their names and hashes."""
-    files: dict[str, FileRecord] = {}
-    for path in sorted(attempt.rglob("*")):
-        if not path.is_file() or path.name == "zarr.json":
-            continue
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        name = path.relative_to(attempt).as_posix()
-        files[name] = record_of(path)
-        (store / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, store / name)
-    for folder in {(store / name).parent for name in files}:
-        sync_folder(folder)
-    return files
 
 
 def fill_arrays(task: ShardTask) -> tuple[Arrays, dict[int, str], dict[int, Sums]]:
@@ -180,7 +110,7 @@ def fill_arrays(task: ShardTask) -> tuple[Arrays, dict[int, str], dict[int, Sums
         if one.name not in STACK_STATISTICS:
             shape = (stop - start, *task.attributes.shape_of(one)[1:])
             arrays[one.name] = np.full(shape, one.fill, dtype=one.dtype)
-    sums = _Sums()
+    sums: dict[int, Sums] = {}
     invalid: dict[int, str] = {}
     drawn: tuple[int, Arrays] = (-1, {})
     for row, source in enumerate(task.sources):
@@ -192,20 +122,36 @@ def fill_arrays(task: ShardTask) -> tuple[Arrays, dict[int, str], dict[int, Sums
         arrays["phase_index"][row] = source.phase_index
         arrays["split"][row] = source.split
         try:
-            values = pixel_values(source, labels, task.attributes)
+            _fill_pixels(arrays, row, source, labels, task.attributes, sums)
         except UnusableFile as error:
             invalid[start + row] = error.reason
-            continue
-        sums.add(labels.stack, values.pop("grid"))
-        for name, value in values.items():
-            arrays[name][row] = value
-        arrays["valid"][row] = True
     for source in task.skipped:
+        labels = task.slices[source.slice]
         try:
-            sums.add(task.slices[source.slice].stack, _grid_pixels(source, task.slices[source.slice]))
+            _count(sums, labels.stack, statistics_of(grid_pixels(source, labels)).sums)
         except UnusableFile:
             continue
-    return arrays, invalid, sums.by_stack
+    return arrays, invalid, sums
+
+
+def _fill_pixels(
+    arrays: Arrays,
+    row: int,
+    source: Source,
+    labels: SliceLabels,
+    attributes: StoreAttributes,
+    sums: dict[int, Sums],
+) -> None:
+    """Everything of a row that is read from files; nothing of it when one of them is unusable."""
+    grid = grid_pixels(source, labels)
+    drawn = annotation(source, labels, attributes)
+    own = statistics_of(grid)
+    for name, value in image_values(grid, own).items():
+        arrays[name][row] = value
+    if drawn is not None:
+        arrays["segmentation"][row] = drawn
+    arrays["valid"][row] = True
+    _count(sums, labels.stack, own.sums)
 
 
 def label_values(labels: SliceLabels, attributes: StoreAttributes) -> Arrays:
@@ -218,7 +164,7 @@ def label_values(labels: SliceLabels, attributes: StoreAttributes) -> Arrays:
         "box_present": labels.boxes.present,
         "location": np.float32(labels.location),  # type: ignore[dict-item]
         "location_sine": np.float32(labels.location_sine),  # type: ignore[dict-item]
-        "patient_from_pixel": labels.grid.patient_from_pixel,
+        "patient_from_pixel": labels.grid.patient_from_pixel if labels.placed else np.full((4, 4), np.nan),
         "patient_key": np.frombuffer(labels.patient_key, dtype=np.uint8),
         "study_key": np.frombuffer(labels.study_key, dtype=np.uint8),
         "stack_key": np.frombuffer(labels.stack_key, dtype=np.uint8),
@@ -234,71 +180,8 @@ def label_values(labels: SliceLabels, attributes: StoreAttributes) -> Arrays:
     return values
 
 
-def pixel_values(source: Source, labels: SliceLabels, attributes: StoreAttributes) -> Arrays:
-    """Everything about an example that its own pixels say, by array name; and the `grid` pixels.
-
-    Raises
-    ------
-    UnusableFile
-        When the image or its annotation cannot be read.
-    """
-    grid = _grid_pixels(source, labels)
-    codes, scale, offset = encode(grid)
-    values: dict[str, Any] = {
-        "grid": grid,
-        "image": codes,
-        "image_scale": scale,
-        "image_offset": offset,
-        "image_mean": grid.mean(dtype=np.float64),
-        "image_std": grid.std(dtype=np.float64),
-        "image_min": grid.min(),
-        "image_max": grid.max(),
-    }
-    if source.segmentation is not None:
-        native = read_labels(
-            source.segmentation, source.sop_instance_uid, source.frame, attributes.segment_names
-        )
-        if native.shape != (labels.plane.rows, labels.plane.columns):
-            raise UnusableFile("segmentation-size")
-        values["segmentation"] = resample_labels(native, labels.plane, labels.grid)
-    return values
-
-
-def encode(image: NDArray[np.float32]) -> tuple[NDArray[np.uint16], np.float32, np.float32]:
-    """Code an image in 16 bits: value = code * scale + offset, back within 1e-5 of its range."""
-    offset = np.float32(image.min())
-    scale = np.float32((float(image.max()) - float(offset)) / IMAGE_CODES)
-    if scale == 0:
-        return np.zeros(image.shape, dtype=np.uint16), np.float32(1), offset
-    codes = np.rint((image.astype(np.float64) - float(offset)) / float(scale))
-    return np.clip(codes, 0, IMAGE_CODES).astype(np.uint16), scale, offset
-
-
-def _grid_pixels(source: Source, labels: SliceLabels) -> NDArray[np.float32]:
-    image = read_image(source.root, source.path, source.frame)
-    if image.shape != (labels.plane.rows, labels.plane.columns):
-        raise UnusableFile("size-changed", f"found {image.shape}")
-    if not np.isfinite(image).all():
-        raise UnusableFile("pixels-not-finite")
-    return resample(image, labels.plane, labels.grid)
-
-
-class _Sums:
-    """Sums over the grid pixels of each stack, in float64 and in the order of reading."""
-
-    def __init__(self) -> None:
-        self.by_stack: dict[int, Sums] = {}
-
-    def add(self, stack: int, grid: NDArray[np.float32]) -> None:
-        pixels = grid.astype(np.float64)
-        one = (
-            float(pixels.size),
-            float(pixels.sum()),
-            float(np.square(pixels).sum()),
-            float(pixels.min()),
-            float(pixels.max()),
-        )
-        self.by_stack[stack] = add_sums(self.by_stack[stack], one) if stack in self.by_stack else one
+def _count(sums: dict[int, Sums], stack: int, one: Sums) -> None:
+    sums[stack] = add_sums(sums[stack], one) if stack in sums else one
 
 
 def add_sums(first: Sequence[float], second: Sequence[float]) -> Sums:

@@ -157,7 +157,11 @@ def _bent_grids(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bo
     matrix = reader.read("patient_from_pixel", sample)[:, :3, :3]
     gram = np.swapaxes(matrix, 1, 2) @ matrix
     spacing_mm = reader.attributes.spacing_mm
-    return np.asarray(~(np.abs(gram - np.diag([spacing_mm**2, spacing_mm**2, 1])) < 1e-6).all(axis=(1, 2)))
+    # A labelled set without geometry says so with nothing but NaN.
+    unplaced = np.isnan(reader.read("patient_from_pixel", sample)).all(axis=(1, 2))
+    return np.asarray(
+        ~unplaced & ~(np.abs(gram - np.diag([spacing_mm**2, spacing_mm**2, 1])) < 1e-6).all(axis=(1, 2))
+    )
 
 
 def _bad_lines(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -170,7 +174,7 @@ def _bad_lines(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.boo
 def _misplaced_boxes(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
     """The centre at the crossing, the others at their steps along their lines."""
     protocol = Protocol.model_validate(reader.attributes.protocol)
-    channels = [protocol.partners.index(one.partner) for one in protocol.boxes.lines]
+    channels = list(protocol.box_channels)
     lines = reader.read("line", sample).astype(np.float64)[:, channels]
     centres = reader.read("box_centre", sample).astype(np.float64)
     steps = np.array([1, 2, 1, 2] * 2) * protocol.box_step_px
@@ -201,6 +205,8 @@ def _misplaced_slices(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray
         if order.size < 2 or order.size != reader.column("n_slices")[example]:
             continue
         matrices = reader.read("patient_from_pixel", members[first])
+        if np.isnan(matrices).any():
+            continue
         middle = [(reader.attributes.columns - 1) / 2, (reader.attributes.rows - 1) / 2, 0, 1]
         along = (matrices @ np.array(middle))[:, :3] @ matrices[0, :3, 2]
         relative = (along - along[0]) / (along[-1] - along[0])

@@ -1,14 +1,13 @@
 """A catalogue for people: what was found, how sure that is, and what was left out and why.
 
-Exams are named by their hashed key. Descriptions, UIDs, paths, dates and names stay in the
-catalogue; where a piece of evidence quotes a description, the quote is left out.
+Exams are named by their hashed key. Of all texts in a catalogue only words of known lists are
+printed (views, kinds, reasons, the sentences of `evidence.py`): what people typed stays there.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from dicomgeom.errors import UnusableFile
 from dicomgeom.pixels import read_image
 from dicomgeom.privacy import hashed
 from dicomgeom.progress import Progress, silent
+from dicomgeom.reasons import FILE_REASONS, IMAGE_REASONS
 from reporting import colours
 from reporting.charts import bars
+from reporting.evidence import shown_evidence, shown_reasons
 from reporting.pictures import Picture, grey_png, lines_over
-from reporting.sections import BarGroup, Evidence, Exam, Fact, Legend, Section, StackRow, Strip, counted
+from reporting.sections import BarGroup, Exam, Fact, Legend, Section, StackRow, Strip, counted
 
 EXAMS_PICTURED = 6
 """Exams with pictures: an export has thousands, a page is for looking at."""
@@ -34,7 +35,7 @@ REASONS_LISTED = 20
 
 VIEW_ORDER = ("SAX", "4CH", "2CH", "3CH", "RV2CH", "RVOT", "LAX", "SAG", "COR", "AX", "OTHER")
 
-UID = re.compile(r"\b\d+(?:\.\d+){4,}\b")
+UNKNOWN_REASON = "another reason"
 
 
 def catalogue_section(folder: Path, anchor: str, *, progress: Progress = silent) -> Section:
@@ -87,15 +88,18 @@ def _bar_groups(catalogue: Catalogue) -> tuple[BarGroup, ...]:
     unplaced = catalogue.images.filter(pl.col("left_out") != "")["left_out"]
     return (
         BarGroup("Stacks by view", bars(ordered, shades), "no stack was found"),
-        BarGroup("Files left out, and why", bars(_counts(left_out)), "no file was left out"),
-        BarGroup("Images in no stack, and why", bars(_counts(unplaced)), "every image is in a stack"),
+        BarGroup("Files left out, and why", bars(_counts(left_out, FILE_REASONS)), "no file was left out"),
+        BarGroup(
+            "Images in no stack, and why", bars(_counts(unplaced, IMAGE_REASONS)), "every image is in a stack"
+        ),
     )
 
 
-def _counts(reasons: pl.Series) -> dict[str, int]:
-    counts = dict(reasons.value_counts().iter_rows())
-    frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:REASONS_LISTED]
-    return {reason or "no reason given": count for reason, count in frequent}
+def _counts(words: pl.Series, known: Mapping[str, str]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for word, count in words.value_counts().iter_rows():
+        counts[word if word in known else UNKNOWN_REASON] += count
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:REASONS_LISTED])
 
 
 def _view_rank(view: str) -> tuple[int, str]:
@@ -126,13 +130,10 @@ def _exam(catalogue: Catalogue, study: str, number: int, *, pictured: bool) -> E
 
 
 def _stack_row(row: Mapping[str, Any], number: int) -> StackRow:
-    quoted = [part for part in (row["series_description"] or "").split(" | ") if part]
     spacing = "" if row["spacing_mm"] is None else f"{row['spacing_mm']:.1f} mm"
     if spacing and not row["regular"]:
         spacing += f" ± {row['spacing_max_deviation_mm'] or 0:.1f}"
-    notes = [_clean(row["reason"] or "", quoted)]
-    if row["superseded_by"]:
-        notes.append("repeated later")
+    notes = dict.fromkeys((*shown_reasons(row["reason"]), *shown_reasons(row["frame_reason"])))
     return StackRow(
         name=f"{number}",
         view=row["view"],
@@ -141,36 +142,9 @@ def _stack_row(row: Mapping[str, Any], number: int) -> StackRow:
         kind=row["kind"],
         size=f"{row['n_slices']} × {row['n_phases']}",
         spacing=spacing,
-        note="; ".join(note for note in notes if note),
-        evidence=tuple(_evidence(row["evidence"], quoted)),
+        notes=tuple(notes),
+        evidence=shown_evidence(row["evidence"]),
     )
-
-
-def _evidence(text: str, quoted: list[str]) -> Iterable[Evidence]:
-    try:
-        items = json.loads(text or "[]")
-    except json.JSONDecodeError:
-        items = []
-    for item in items if isinstance(items, list) else []:
-        cells = [_clean(_spelled(item.get(name)), quoted) for name in ("what", "value", "limit", "says")]
-        yield Evidence(*cells)
-
-
-def _spelled(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, list):
-        return ", ".join(_spelled(item) for item in value)
-    return str(value)
-
-
-def _clean(text: str, quoted: list[str]) -> str:
-    """Leave quotes of the exam's own text, and UIDs, out of a sentence."""
-    for quote in quoted:
-        text = text.replace(quote, "…")
-    return UID.sub("…", text)
 
 
 def _strips(catalogue: Catalogue, stacks: list[dict[str, Any]]) -> tuple[Strip, ...]:
@@ -198,7 +172,8 @@ def _picture(catalogue: Catalogue, stack: Mapping[str, Any], number: int, partne
     try:
         png = grey_png(read_image(row["root"], row["path"], row["frame"]))
     except UnusableFile as error:
-        return Picture("", row["columns"], row["rows"], caption=caption, note=f"no pixels: {error.reason}")
+        why = FILE_REASONS.get(error.reason, UNKNOWN_REASON)
+        return Picture("", row["columns"], row["rows"], caption=caption, note=f"no pixels: {why}")
     lines = catalogue.lines.filter(here & (pl.col("slice_index") == middle) & pl.col("crosses"))
     views = lines["partner_view"].to_list()
     partners.extend(views)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reporting.run_section import EVALUATION_FILE, RUN_FILE, read_json, spelled, start_of
+from reporting.run_section import EVALUATION_FILE, RUN_FILE, read_evaluation, read_run, spelled, start_of
 from reporting.sections import Section, Table, counted
 
 Ground = tuple[str, str, frozenset[str]]
@@ -17,7 +17,7 @@ Ground = tuple[str, str, frozenset[str]]
 def comparison_section(paths: Sequence[Path], anchor: str) -> Section | None:
     """Compare the evaluated runs among some sources; None where no two were measured on the same patients."""
     evaluated = {
-        path: read_json(path / EVALUATION_FILE)
+        path: read_evaluation(path)
         for path in paths
         if (path / RUN_FILE).exists() and (path / EVALUATION_FILE).exists()
     }
@@ -58,8 +58,8 @@ def _columns(runs: Sequence[Path]) -> list[str]:
     """Name each run by its recipe and its start, and number those of one name."""
     names = []
     for path in runs:
-        run = read_json(path / RUN_FILE)
-        names.append(f"{run.get('recipe', {}).get('name', 'run')}, {start_of(run)}")
+        run = read_run(path)
+        names.append(f"{run['recipe']['name']}, {start_of(run)}")
     return [
         f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
         for place, name in enumerate(names)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -53,12 +54,24 @@ def write_report(sources: Path | Sequence[Path], out: Path, *, progress: Progres
     sections = []
     for number, path in enumerate(paths):
         sections.append(_section_of(path)(path, f"source-{number + 1}", progress))
+    sections = _numbered(sections)
     compared = comparison_section(paths, "comparison")
     if compared is not None:
         sections.insert(0, compared)
     progress("writing the report", done=1, total=1)
     _replace(out, render(sections))
     return out
+
+
+def _numbered(sections: Sequence[Section]) -> list[Section]:
+    """Number sections of one title, so that they can be told apart."""
+    titles = [section.title for section in sections]
+    return [
+        replace(section, title=f"{section.title} ({titles[: place + 1].count(section.title)})")
+        if titles.count(section.title) > 1
+        else section
+        for place, section in enumerate(sections)
+    ]
 
 
 def render(sections: Sequence[Section]) -> str:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomgeom.errors import IntegrityError
+from dicomgeom.errors import IntegrityError, WrongVersion
 from reporting import colours
 from reporting.charts import LineChart, line_chart
 from reporting.pictures import Picture, classes_png, grey_png, heat_png
@@ -22,7 +23,12 @@ HEAT_COLOURS = ("#ff6b6b", "#5fe08d", "#ffd166", "#c792ea")
 SAMPLES_PICTURED = 6
 
 RUN_FILE, LOG_FILE, EVALUATION_FILE, SAMPLES_FILE = "run.json", "log.jsonl", "evaluation.json", "samples.npz"
+RUN_FORMAT, RUN_VERSION = "anatprep-run", 1
 """Names of the training's files, spelled again here because importing the training loads torch."""
+
+RUN_KEYS = {"state": str, "recipe": dict}
+RECIPE_KEYS = {"name": str, "steps": int, "batch_size": int}
+"""What a page on a run cannot do without."""
 
 
 def run_section(folder: Path, anchor: str) -> Section:
@@ -30,16 +36,16 @@ def run_section(folder: Path, anchor: str) -> Section:
 
     Raises
     ------
-    IntegrityError
-        When a file of the run is damaged.
+    IntegrityError, WrongVersion
+        When a file of the run is damaged, or of another version.
     """
-    run = read_json(folder / RUN_FILE)
-    recipe = run.get("recipe", {})
+    run = read_run(folder)
+    recipe = run["recipe"]
     logged = list(_log(folder / LOG_FILE))
-    evaluation = read_json(folder / EVALUATION_FILE) if (folder / EVALUATION_FILE).exists() else {}
+    evaluation = read_evaluation(folder) if (folder / EVALUATION_FILE).exists() else {}
     return Section(
         kind="run",
-        title=f"Run {recipe.get('name', '')}, {start_of(run)}",
+        title=f"Run {recipe['name']}, {start_of(run)}",
         anchor=anchor,
         lead=recipe.get("paper", "") or "",
         facts=_facts(run, recipe, logged),
@@ -58,9 +64,54 @@ def start_of(run: Mapping[str, Any]) -> str:
 
 def _notes(run: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [str(note) for note in run.get("notes") or ()]
-    if run.get("state") != "done":
+    if run["state"] != "done":
         notes.insert(0, "This run is not finished; the same command goes on.")
     return tuple(notes)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read what a run says about itself.
+
+    Raises
+    ------
+    IntegrityError, WrongVersion
+        When it is damaged, or of another version.
+    """
+    path = folder / RUN_FILE
+    run = read_json(path)
+    if run.get("format") != RUN_FORMAT:
+        raise IntegrityError(f"{path} does not describe a run of anatprep; give the folder of a run")
+    if run.get("version") != RUN_VERSION:
+        raise WrongVersion(
+            f"{path} has version {run.get('version')} of its format, not {RUN_VERSION}; train again"
+        )
+    recipe = run.get("recipe")
+    faults = [key for key, kind in RUN_KEYS.items() if not isinstance(run.get(key), kind)]
+    if isinstance(recipe, dict):
+        faults += [
+            f"recipe.{key}" for key, kind in RECIPE_KEYS.items() if not isinstance(recipe.get(key), kind)
+        ]
+    if faults:
+        raise IntegrityError(
+            f"{path} is damaged: {', '.join(faults)} missing or of a wrong type; train the run again"
+        )
+    return run
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """Read what was measured on a run.
+
+    Raises
+    ------
+    IntegrityError
+        When it is damaged.
+    """
+    path = folder / EVALUATION_FILE
+    evaluation = read_json(path)
+    tasks = evaluation.get("tasks")
+    if not isinstance(tasks, dict) or not all(isinstance(task, dict) for task in tasks.values()):
+        raise IntegrityError(f"{path} is damaged: it tells no tasks; evaluate the run again")
+    return evaluation
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -98,10 +149,8 @@ def _facts(
 ) -> tuple[Fact, ...]:
     rates = [float(entry["images_per_s"]) for entry in logged if entry.get("images_per_s")]
     facts = [
-        Fact(
-            f"{max([entry['step'] for entry in logged], default=0):,} of {recipe.get('steps', 0):,}", "steps"
-        ),
-        Fact(f"{recipe.get('batch_size', 0)}", "images a step"),
+        Fact(f"{max([entry['step'] for entry in logged], default=0):,} of {recipe['steps']:,}", "steps"),
+        Fact(f"{recipe['batch_size']}", "images a step"),
     ]
     if rates:
         facts.append(Fact(f"{float(np.median(rates)):.0f}", "images a second"))
@@ -124,7 +173,7 @@ def _charts(logged: list[dict[str, Any]]) -> Iterable[LineChart]:
                 series.setdefault(name, []).append((step, float(value)))
         for name, value in _flattened(entry.get("validation") or {}):
             if isinstance(value, int | float):
-                kind = overlaps if "dice" in name else validation
+                kind = overlaps if "dice " in name else validation  # "dice" alone is a part of the loss
                 kind.setdefault(name, []).append((step, float(value)))
     if len(series) == 2:  # one part alone is the total again
         series = {"total": series["total"]}
@@ -187,9 +236,9 @@ def _sample_strips(path: Path) -> Iterable[Strip]:
     if not path.exists():
         return
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             samples = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise IntegrityError(f"{path} cannot be read ({error}); train the run again") from error
     images = samples.get("image")
     if images is None:

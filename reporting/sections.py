@@ -61,11 +61,14 @@ class Strip:
         count = len(self.pictures)
         if self.in_half:
             return min(max(count, 3), 5)
-        return (
-            next((width for width in (6, 5) if count % width == 0), 5 if count == 9 else 6)
-            if count > 4
-            else 5
-        )
+        if count <= 4:
+            return max(count, 4)
+        return next((width for width in (6, 5) if count % width == 0), 5 if count == 9 else 6)
+
+    @property
+    def across_narrow(self) -> int:
+        """The same where the window is narrow."""
+        return 4 if len(self.pictures) in (4, 7, 8) else 3
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class StackRow:
     kind: str
     size: str
     spacing: str
-    note: str
+    notes: tuple[str, ...]
     evidence: tuple[Evidence, ...]
 
 

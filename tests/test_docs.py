@@ -1,10 +1,15 @@
-"""The reference names all that is promised, so that it cannot fall behind."""
+"""The docs name all that is promised, and promise nothing that is not there."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import typer.main
 
 from cli.main import app
 from dicomgeom.catalogue import TABLES
@@ -15,10 +20,50 @@ from dicomgeom.errors import (
     EXIT_SOME_SKIPPED,
     EXIT_WRONG_USE,
 )
+from dicomgeom.index import index
+from dicomgeom.overrides import read_overrides
+from dicomgeom.phase_table import PHASES
+from dicomgeom.reasons import REASONS
+from dicomgeom.view_names import VIEWS
+from pretext_targets.protocol import example_protocols, load_protocol, shipped_protocols
 from pretext_targets.store import SCHEMA
 from tests.helpers.real import PROJECT
+from training.recipe import load_recipe, shipped_recipes
 
+DOCS = sorted(
+    [
+        *PROJECT.glob("docs/**/*.md"),
+        *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ]
+)
 REFERENCE = (PROJECT / "docs" / "reference.md").read_text()
+HOW_TO = (PROJECT / "docs" / "how-to.md").read_text()
+FOLDERS = "benchmarks|cli|data_manifests|dicomgeom|docs|phantoms|pretext_targets|reporting|tests|training"
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+OPTIONS = {
+    name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    | {"--help"}
+    for name, command in COMMANDS.items()
+}
+
+every_page = pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(PROJECT)))
+
+
+def quoted(text: str) -> Iterator[str]:
+    """Give each code span, and each line of code blocks, indented or fenced."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        yield from block.splitlines()
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"^    (.+)$", text, flags=re.MULTILINE)
+    yield from (span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", text))
+
+
+def block_of(text: str, language: str) -> str:
+    """Give the first fenced block of a language."""
+    found = re.search(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -37,6 +82,110 @@ def test_every_array_of_the_store_stands_in_the_reference() -> None:
 def test_every_command_and_exit_code_is_documented() -> None:
     for command in app.registered_commands:
         assert f"`anatprep {command.name}" in REFERENCE
-    how_to = (PROJECT / "docs" / "how-to.md").read_text()
+        assert "--json" in OPTIONS[str(command.name)]
     for code in (EXIT_DONE, EXIT_WRONG_USE, EXIT_SOME_SKIPPED, EXIT_NOTHING_USABLE, EXIT_INTEGRITY):
-        assert f"| {code} |" in how_to
+        assert f"| {code} |" in HOW_TO
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Give the addresses of a page's headings as GitHub spells them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)", page.read_text())
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        aim = page.parent / path if path else page
+        assert aim.exists(), link
+        assert not anchor or anchor in anchors_of(aim), link
+
+
+@every_page
+def test_every_path_of_the_house_that_is_named_exists(page: Path) -> None:
+    paths = {
+        word
+        for code in quoted(page.read_text())
+        for word in code.split()
+        if re.fullmatch(rf"({FOLDERS})/[\w./-]*", word)
+    }
+    assert [path for path in sorted(paths) if not (PROJECT / path).exists()] == []
+
+
+@every_page
+def test_every_command_line_that_is_quoted_can_be_typed(page: Path) -> None:
+    for code in quoted(page.read_text()):
+        if not re.match(r"anatprep [a-z]", code):
+            continue
+        name, *words = shlex.split(code, comments=True)[1:]
+        assert name in OPTIONS, code
+        options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert options <= OPTIONS[name], code
+        for option, value in pairwise(words):
+            if option == "--view":
+                assert value in VIEWS, code
+            if option == "--protocol" and not value.endswith(".toml"):
+                load_protocol(value)
+
+
+@every_page
+def test_every_option_that_is_named_exists(page: Path) -> None:
+    named = {code.split()[0] for code in quoted(page.read_text()) if re.match(r"--[a-z]", code)}
+    known = set.union(*OPTIONS.values()) | {"--debug", "--version"}
+    assert sorted(named - known) == []
+
+
+@every_page
+def test_every_make_target_that_is_quoted_exists(page: Path) -> None:
+    targets = set(re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(), flags=re.MULTILINE))
+    lines = [re.match(r"make (\w+)", code) for code in quoted(page.read_text())]
+    assert {line[1] for line in lines if line} <= targets
+
+
+def test_every_column_of_the_phases_stands_in_the_reference() -> None:
+    section = REFERENCE.split("### phases.parquet")[1].split("\n### ")[0]
+    found = re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", section, flags=re.MULTILINE)
+    assert found == [(column.name, column.meaning) for column in PHASES]
+
+
+def test_every_reason_stands_in_the_reference() -> None:
+    found = re.findall(r"^\| `(\w+\.\w+)` \| `([\w-]+)` \| (.+) \|$", REFERENCE, flags=re.MULTILINE)
+    assert sorted(found) == sorted(
+        (column, word, meaning) for column, words in REASONS.items() for word, meaning in words.items()
+    )
+
+
+def test_every_protocol_and_recipe_stands_in_the_reference() -> None:
+    section = REFERENCE.split("## Protocols")[1].split("\n## ")[0]
+    found = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", section, flags=re.MULTILINE)
+    assert found == [
+        (name, load_protocol(name).about) for name in (*shipped_protocols(), *example_protocols())
+    ]
+    section = REFERENCE.split("## Recipes")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE) == list(shipped_recipes())
+
+
+def test_the_tutorial_names_every_shipped_protocol_and_recipes_that_load() -> None:
+    tutorial = (PROJECT / "docs" / "tutorial.md").read_text()
+    assert [name for name in shipped_protocols() if f"`{name}`" not in tutorial] == []
+    recipes = re.findall(r"(?:train |`)((?:pretrain|segment)-[\w-]+)", tutorial)
+    assert recipes
+    for name in recipes:
+        load_recipe(name)
+
+
+@pytest.mark.parametrize("text", [REFERENCE, HOW_TO], ids=["reference", "how-to"])
+def test_the_example_of_overrides_is_read(text: str, tmp_path: Path) -> None:
+    (tmp_path / "overrides.toml").write_text(block_of(text, "toml"))
+    assert [override.view for override in read_overrides(tmp_path / "overrides.toml")] == ["RVOT"]
+
+
+def test_the_question_in_sql_is_answered(heart_export: Path, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    index([heart_export], tmp_path / "catalogue")
+    question = block_of(HOW_TO, "sql").replace("anatprep-work/catalogue", str(tmp_path / "catalogue"))
+    assert duckdb.sql(question).fetchall() == [(1,)]

@@ -96,12 +96,18 @@ def _annotated(reader: StoreReader, rows: Rows, progress: Progress) -> NDArray[n
 
 def sound_rows(reader: StoreReader, split: str, normalise: str) -> Rows:
     """Rows of a split whose pixels were read and can be normalised; `split` "all" takes every split."""
-    sound = reader.column("valid").astype(bool)
+    rows = rows_of(reader, split)
+    sound = reader.column("valid")[rows].astype(bool)
     for name in ("image_scale", "image_offset", *STATISTICS[normalise]):
-        sound = sound & np.isfinite(reader.column(name))
-    if split != "all":
-        sound = sound & (reader.column("split") == SPLITS.index(split))
-    return np.flatnonzero(sound).astype(np.int64)
+        sound &= np.isfinite(reader.column(name)[rows])
+    return np.asarray(rows[sound])
+
+
+def rows_of(reader: StoreReader, split: str) -> Rows:
+    """All rows of a split; "all" takes every split."""
+    if split == "all":
+        return np.arange(len(reader), dtype=np.int64)
+    return np.flatnonzero(reader.column("split") == SPLITS.index(split)).astype(np.int64)
 
 
 def patients_of(reader: StoreReader, rows: Rows) -> list[str]:

@@ -2,7 +2,8 @@
 
 Each patient is a row of the table; mean and standard deviation are over patients. Dice is of a volume: all
 slices of one stack at one phase; a patient's Dice is the mean over its volumes. A run records whom it was
-trained on, its ancestors included, and test patients among them are refused.
+trained on, its ancestors included, and test patients among them are refused. Images whose pixels could not be
+read are left out, and counted.
 """
 
 from __future__ import annotations
@@ -21,11 +22,19 @@ from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from pretext_targets.store import SPLITS
 from training.checkpoint import write_json
-from training.data import facts_of, label_columns, patients_of, plain_batches, raw_names, sound_rows
+from training.data import (
+    facts_of,
+    label_columns,
+    patients_of,
+    plain_batches,
+    raw_names,
+    rows_of,
+    sound_rows,
+)
 from training.metrics import Overlap, class_overlaps, fitted_line, line_errors, location_measures
 from training.model import Model, read_model
 from training.recipe import Recipe
-from training.run_folder import seen_patients
+from training.seen_patients import SeenPatients, read_seen_patients
 from training.sources import Rows, open_source
 from training.tasks.task import StoreFacts, Task
 from training.team import chosen_device
@@ -53,9 +62,13 @@ def evaluate(
     Returns
     -------
     dict
-        `split`, `protocol`, `images`, `ancestors_known`, and for each task that the store has labels for its
-        `patients` (measure by measure for each patient key), `mean`, `sd`, and `counts` of empty masks and
-        lines not found; for a location also `all_slices`, its measures over all slices at once.
+        `split`; `protocol`; `ancestors_known`, whether the run's initial weights say whom they were trained
+        on; `patients_comparable`, whether it is proven that the keys of this store and of all stores learned
+        from have one salt (see `seen_patients.py`); `images_left_out`, images of the split that cannot be
+        read; and in `tasks`, for each task that the store has labels for: `images`, `volumes`, those of them
+        with an image left out as `volumes_incomplete`, `patients` (measure by measure for each patient key),
+        `mean`, `sd`, and `counts` of empty masks and lines not found; for a location also `all_slices`, its
+        measures over all slices at once.
 
     Raises
     ------
@@ -77,8 +90,16 @@ def evaluate(
     reader = StoreReader(Path(store))
     recipe, facts = configuration.recipe, facts_of(reader.attributes)
     rows = sound_rows(reader, split, recipe.normalise)
-    ancestors_known = _refuse_seen(run, reader, rows, split)
-    result: dict[str, Any] = {"split": split, "protocol": facts.protocol, "ancestors_known": ancestors_known}
+    left_out = np.setdiff1d(rows_of(reader, split), rows)
+    seen = read_seen_patients(run)
+    _refuse_seen(seen, reader, rows, split)
+    result: dict[str, Any] = {
+        "split": split,
+        "protocol": facts.protocol,
+        "ancestors_known": seen.ancestors_known,
+        "patients_comparable": seen.comparable_with(patients_of(reader, rows_of(reader, "all"))),
+        "images_left_out": len(left_out),
+    }
     found: dict[str, Any] = {}
     for label in model.labels:
         task = model.task(label)
@@ -87,6 +108,7 @@ def evaluate(
             if len(usable):
                 _check_same(configuration.facts[label], facts, task)
                 found[label] = _of_task(model, label, reader, usable, recipe, chosen, progress)
+                found[label] |= _completeness(reader, usable, left_out)
     if not found:
         raise NothingUsable(
             f"no image of the split {split!r} of the store has a label for {', '.join(model.labels)}; "
@@ -97,16 +119,23 @@ def evaluate(
     return result
 
 
-def _refuse_seen(run: Path, reader: StoreReader, rows: Rows, split: str) -> bool:
-    """Raise when the run was trained on patients of these rows; whether all ancestors are known."""
-    seen, known = seen_patients(run)
-    both = seen & set(patients_of(reader, rows))
+def _refuse_seen(seen: SeenPatients, reader: StoreReader, rows: Rows, split: str) -> None:
+    """Raise when the run was trained on patients of these rows."""
+    both = seen.trained & set(patients_of(reader, rows))
     if both and split != "train":
         raise WrongUse(
             f"the run, or one whose weights it began with, was trained on {len(both)} of the {split} "
             "patients of this store; measure on patients it never saw"
         )
-    return known
+
+
+def _completeness(reader: StoreReader, rows: Rows, left_out: Rows) -> dict[str, int]:
+    """How many volumes were measured, and how many of them without all of their images."""
+    stacks, phases = reader.column("stack_key"), reader.column("phase_index")
+    measured, damaged = (
+        {(bytes(stacks[row]), int(phases[row])) for row in some.tolist()} for some in (rows, left_out)
+    )
+    return {"volumes": len(measured), "volumes_incomplete": len(measured & damaged)}
 
 
 def _check_same(trained: StoreFacts, given: StoreFacts, task: Task) -> None:

@@ -1,12 +1,14 @@
 """The log of a run: one JSON object a line for programs, TensorBoard for eyes.
 
 After a resume the log goes on from the checkpoint's step: lines beyond it, of steps that are now run again,
-are cut off first, so that no step is in it twice.
+are cut off first, so that no step is in it twice. TensorBoard does the same by a mark at the head of each
+of its files; torch's own writer would put the name of the machine into theirs.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,25 +42,64 @@ class RunLog:
     """
 
     def __init__(self, run: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         kept = [line for line in read_log(run) if line["step"] <= step]
         write_atomically(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = (run / LOG_FILE).open("a", encoding="utf-8")
-        self._board = SummaryWriter(run / TENSORBOARD_FOLDER, purge_step=step + 1)
+        self._board = Board(run / TENSORBOARD_FOLDER, step)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line, and its numbers to TensorBoard."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        for name, value in _numbers(line):
-            if name != "step":
-                self._board.add_scalar(name, value, line["step"])
+        self._board.write(line["step"], {name: value for name, value in _numbers(line) if name != "step"})
 
     def close(self) -> None:
         """Close both."""
         self._file.close()
         self._board.close()
+
+
+class Board:
+    """One of TensorBoard's files of events, named for the step it begins after.
+
+    Parameters
+    ----------
+    folder
+        Made when it is not there.
+    step
+        Steps already done: TensorBoard drops later ones of earlier files.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import (  # type: ignore[import-untyped]
+            Event,
+            SessionLog,
+        )
+        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+
+        folder.mkdir(exist_ok=True)
+        # What an earlier start from the same step wrote is of steps that are now run again.
+        self._file = (folder / f"events.out.tfevents.{step:010d}").open("wb")
+        self._records = RecordWriter(self._file)
+        self._append(Event(file_version="brain.Event:2"))
+        self._append(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append the numbers of a step."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._append(Event(step=step, summary=Summary(value=scalars)))
+        self._file.flush()
+
+    def _append(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _numbers(line: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -7,29 +7,22 @@ same bits as one that never stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dicomgeom.progress import Progress, silent
+from pretext_targets.reader import StoreReader
 from training.checkpoint import Position
-from training.data import facts_of
+from training.data import facts_of, patients_of, rows_of
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
-from training.run_folder import (
-    DONE,
-    NEW,
-    RUNNING,
-    identity_of,
-    read_run,
-    state_of,
-    verify_run,
-    write_run,
-    write_seen_patients,
-)
+from training.run_file import DONE, RUNNING, read_run
+from training.run_folder import NEW, identity_of, state_of, verify_run, write_run
+from training.seen_patients import SEEN_FILE, SeenPatients, write_seen_patients
 from training.steps import Training
-from training.streams import open_stores, open_streams
+from training.streams import LearningStream, open_stores, open_streams
 from training.team import chosen_device, this_team
 from training.transfer import WEIGHTS_FILE, InitialWeights, load_into, read_initial_weights
 from training.validation import write_samples
@@ -117,7 +110,9 @@ def train(
     transfer = _begin_with(model, initial, recipe, notes)
     if team.first and state == NEW:
         write_run(run, identity, RUNNING, notes=notes, transfer=transfer)
-        write_seen_patients(run, sorted({key for stream in streams for key in stream.patients}), initial)
+    # Asked for on its own: a run that was killed between the two writings gets its record, too.
+    if team.first and not (run / SEEN_FILE).is_file():
+        write_seen_patients(run, _seen_by(streams, readers, initial))
     training = Training(recipe, run, model, streams, chosen, team, progress)
     position = training.learn()
     if team.first:
@@ -128,6 +123,17 @@ def train(
     )
 
 
+def _seen_by(
+    streams: Sequence[LearningStream], readers: Mapping[str, StoreReader], initial: InitialWeights | None
+) -> SeenPatients:
+    stores = (patients_of(reader, rows_of(reader, "all")) for reader in readers.values())
+    own = SeenPatients(
+        frozenset[str]().union(*(stream.patients for stream in streams)),
+        frozenset(frozenset(patients) for patients in stores),
+    )
+    return own if initial is None else own.after(initial.seen)
+
+
 def _begin_with(
     model: Model, initial: InitialWeights | None, recipe: Recipe, notes: list[str]
 ) -> dict[str, Any] | None:
@@ -135,7 +141,7 @@ def _begin_with(
     transfer = None
     if initial is not None:
         transfer = load_into(model.backbone, initial, recipe.init.least_coverage).as_json()
-        if initial.patients is None:
+        if initial.seen is None or not initial.seen.ancestors_known:
             notes.append(
                 "the initial weights do not say whom they were trained on: keep test patients apart yourself"
             )
@@ -156,7 +162,7 @@ def _told_before(run: Path) -> RunSummary:
         found["losses"],
         (*found["notes"], "this run was finished before; nothing was done"),
         True,
-        found["transfer"],
+        found.get("transfer"),
     )
 
 

@@ -32,6 +32,9 @@ from training.settings import (
 
 RECIPE_FOLDER = "recipes"
 
+DOWNSTREAM = ("segmentation",)
+"""Tasks that learn from annotations: `subjects` limits these where a recipe has any."""
+
 
 class Recipe(Settings):
     """A whole recipe; see the shipped ones for what each value means in its paper."""
@@ -43,6 +46,9 @@ class Recipe(Settings):
     batch_size: int = Field(default=20, ge=1)
     seed: int = 0
     view: str = ""
+    """The store's images must be of this view; "" takes any."""
+    published_for: tuple[str, ...] = ()
+    """Views that the settings were published for; on others the run goes on with a note."""
     normalise: Literal["image-z-score", "stack-z-score", "image-0-1", "stack-0-1", "none"] = "image-z-score"
     frozen: Literal["", "encoder"] = ""
     subjects: int = Field(default=0, ge=0)
@@ -72,6 +78,14 @@ class Recipe(Settings):
             stream.task if tasks.count(stream.task) == 1 else f"{stream.task}@{stream.store}"
             for stream in self.streams
         )
+
+    def store_names(self) -> tuple[str, ...]:
+        """What the recipe calls its stores, in alphabetical order."""
+        return tuple(sorted({stream.store for stream in self.streams}))
+
+    def needs_annotations(self, store: str) -> bool:
+        """Whether a stream of the store with this name learns from manual annotations."""
+        return any(stream.task in DOWNSTREAM for stream in self.streams if stream.store == store)
 
     def turn_of(self, step: int) -> tuple[int, int]:
         """Which stream optimiser step `step` (from 0) belongs to, and its turns before."""

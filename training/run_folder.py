@@ -1,29 +1,29 @@
 """The folder of a run: what it is, whether a command fits it, whether it is whole.
 
 ``run.json`` says the recipe, the stores by protocol and plan (no paths), the initial weights by their hash,
-and the state. ``seen_patients.json`` holds the salted-hash keys of the patients trained on, those of the
-initial weights' ancestors included.
+and the state. ``seen_patients.json`` says whom it was trained on (`seen_patients.py`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dicomgeom.errors import IntegrityError, WrongUse, WrongVersion
+from dicomgeom.errors import IntegrityError, WrongUse
 from pretext_targets.reader import StoreReader
 from training.checkpoint import position_of, write_json
 from training.log import LOG_FILE, read_log
 from training.model import read_model
 from training.recipe import Recipe
-from training.transfer import RUN_FILE, SEEN_FILE, WEIGHTS_FILE, InitialWeights
+from training.run_file import DONE, RUN_FILE, RUN_FORMAT, RUN_VERSION, read_run
+from training.seen_patients import SEEN_FILE, read_seen_patients
+from training.transfer import WEIGHTS_FILE, InitialWeights
 from training.validation import SAMPLES_FILE
 
-RUN_FORMAT, RUN_VERSION = "anatprep-run", 1
 CHECKPOINT_FILE = "checkpoint.safetensors"
-NEW, RUNNING, DONE = "new", "running", "done"
+NEW = "new"
+"""Beside the states that a run.json can have: there is none yet."""
 
 
 def identity_of(
@@ -46,30 +46,6 @@ def identity_of(
     }
 
 
-def read_run(run: Path) -> dict[str, Any]:
-    """What a run says about itself.
-
-    Raises
-    ------
-    IntegrityError, WrongVersion
-        The folder is no run, is damaged, or is of another version.
-    """
-    path = run / RUN_FILE
-    if not path.is_file():
-        raise IntegrityError(f"{run} is no run: it has no {RUN_FILE}; make one with anatprep train")
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise IntegrityError(f"{path} is damaged: it is not JSON; train again in another folder") from error
-    if not isinstance(read, dict) or read.get("format") != RUN_FORMAT:
-        raise IntegrityError(f"{path} does not describe a run of anatprep; give the folder of a run")
-    if read.get("version") != RUN_VERSION:
-        raise WrongVersion(
-            f"{path} has version {read.get('version')} of its format, not {RUN_VERSION}; train again"
-        )
-    return read
-
-
 def state_of(run: Path, identity: Mapping[str, Any]) -> str:
     """Whether a folder is new, a run of this identity to go on with, or such a run that is done.
 
@@ -78,7 +54,10 @@ def state_of(run: Path, identity: Mapping[str, Any]) -> str:
     WrongUse
         The folder holds another run, or other files.
     """
-    if not run.exists() or not any(run.iterdir()):
+    if run.exists() and not run.is_dir():
+        raise WrongUse(f"{run} is a file, a run is a folder; choose an empty or a new folder")
+    # A write that was killed leaves a hidden file, which is nobody's work.
+    if not run.exists() or all(entry.name.startswith(".") for entry in run.iterdir()):
         return NEW
     if not (run / RUN_FILE).is_file():
         raise WrongUse(f"{run} holds files but no run; choose an empty or a new folder")
@@ -119,25 +98,6 @@ def write_run(run: Path, identity: Mapping[str, Any], state: str, **more: Any) -
     )
 
 
-def write_seen_patients(run: Path, own: Sequence[str], initial: InitialWeights | None) -> None:
-    """Write the keys of the patients trained on, by this run and by those its weights come from."""
-    inherited = initial.patients if initial and initial.patients is not None else ()
-    known = initial is None or initial.patients is not None
-    write_json(run / SEEN_FILE, {"trained": sorted({*own, *inherited}), "ancestors_known": known})
-
-
-def seen_patients(run: Path) -> tuple[set[str], bool]:
-    """Keys of the patients trained on, and whether those of all ancestors are known."""
-    path = run / SEEN_FILE
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return set(read["trained"]), bool(read["ancestors_known"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"{path} is missing or damaged, so nobody knows whom the run was trained on"
-        ) from error
-
-
 def verify_run(run: Path) -> list[str]:
     """What is wrong with a run's folder; empty when it is sound."""
     try:
@@ -151,7 +111,7 @@ def verify_run(run: Path) -> list[str]:
     for name, read in (
         (WEIGHTS_FILE, read_model),
         (CHECKPOINT_FILE, position_of),
-        (SEEN_FILE, lambda _: seen_patients(run)),
+        (SEEN_FILE, lambda _: read_seen_patients(run)),
     ):
         if (run / name).is_file():
             try:

@@ -43,10 +43,10 @@ def make_optimiser(settings: OptimiserSettings, parameters: list[nn.Parameter]) 
 class Interval:
     """What happened since the last line of the log, kept on the device so that no step waits for it."""
 
+    started_s: float
     totals: list[Tensor] = field(default_factory=list)
     parts: dict[str, list[Tensor]] = field(default_factory=dict)
     images: int = 0
-    started_s: float = field(default_factory=time.perf_counter)
 
 
 class Training:
@@ -69,7 +69,7 @@ class Training:
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         self.learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = make_optimiser(recipe.optimiser, self.learned)
-        self.interval = Interval()
+        self.interval = Interval(time.perf_counter())
 
     def learn(self) -> Position:
         """All steps that are left."""
@@ -79,7 +79,7 @@ class Training:
             position = read_checkpoint(checkpoint, self.model, self.optimiser)
         log = RunLog(self.run, position.step) if self.team.first else None
         self.model.train()
-        self.interval = Interval()
+        self.interval = Interval(time.perf_counter())
         try:
             for step in range(position.step, recipe.steps):
                 self.one_step(step)
@@ -163,7 +163,7 @@ class Training:
             line = {"step": done, "loss": sum(totals) / len(totals), "parts": parts}
             rate = self.optimiser.param_groups[0]["lr"]
             log.write({**line, "learning_rate": rate, "images_per_s": interval.images / seconds})
-        self.interval = Interval()
+        self.interval = Interval(time.perf_counter())
         losses = {**before.losses, **parts}
         return Position(done, before.seconds + seconds, before.images + interval.images, losses)
 
@@ -179,8 +179,11 @@ class Training:
         )
 
     def _validated(self, done: int, log: RunLog) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # or the steps still under way would count as validation
+        started_s = time.perf_counter()
         means = validate(self.model, self.streams, self.recipe)
         if means:
             log.write({"step": done, "validation": means})
-        # The time validation takes is not training's.
-        self.interval.started_s = time.perf_counter()
+        # The time validation takes is not training's; an interval of the log may have begun before it.
+        self.interval.started_s += time.perf_counter() - started_s

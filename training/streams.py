@@ -24,13 +24,10 @@ from training.data import (
     sound_rows,
 )
 from training.model import Model
-from training.recipe import Recipe
+from training.recipe import DOWNSTREAM, Recipe
 from training.sources import Rows, Source, open_source
 from training.tasks.task import Batch, StoreFacts, Task
 from training.team import Team
-
-DOWNSTREAM = ("segmentation",)
-"""Tasks that learn from annotations: `subjects` limits these where a recipe has any."""
 
 
 @dataclass
@@ -76,7 +73,7 @@ def open_stores(recipe: Recipe, stores: Mapping[str, Path]) -> dict[str, StoreRe
     IntegrityError
         A path that is no finished store.
     """
-    wanted = sorted({stream.store for stream in recipe.streams})
+    wanted = recipe.store_names()
     given = {name or "main": path for name, path in stores.items()}
     if len(wanted) == 1 and set(given) == {"main"}:
         given = {wanted[0]: given["main"]}
@@ -128,6 +125,7 @@ def open_streams(
             f"{label}: no training image has a label for the {head}: switched off"
             for head in rows.switched_off
         ]
+        notes += _beyond_the_paper(recipe, label, facts_of(reader.attributes).view)
         if not len(rows.validation):
             notes.append(f"{label}: no validation patients with labels: the run goes on without validation")
         order = Order(rows.training, recipe.seed, number)
@@ -137,6 +135,14 @@ def open_streams(
             LearningStream(label, task, facts, source, order, rows.validation, patients, rows.switched_off)
         )
     return streams, notes
+
+
+def _beyond_the_paper(recipe: Recipe, label: str, view: str) -> list[str]:
+    if not recipe.published_for or view in recipe.published_for:
+        return []
+    published = ", ".join(recipe.published_for)
+    said = f"the settings of {recipe.name} are those for {published} images, this store holds {view} images"
+    return [f"{label}: {said}; the recipe says what differs"]
 
 
 @dataclass(frozen=True)

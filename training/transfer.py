@@ -15,7 +15,6 @@ learned.
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -29,8 +28,10 @@ from torch import Tensor
 from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from training.backbones import Backbone
 from training.model import read_safetensors
+from training.run_file import DONE, RUN_FILE, read_run
+from training.seen_patients import SEEN_FILE, SeenPatients, read_seen_patients
 
-WEIGHTS_FILE, SEEN_FILE, RUN_FILE = "weights.safetensors", "seen_patients.json", "run.json"
+WEIGHTS_FILE = "weights.safetensors"
 BACKBONE = "backbone."
 
 
@@ -46,8 +47,8 @@ class InitialWeights:
         Parts of the backbone that their training reached.
     sha256
         Of the file.
-    patients
-        Keys of the patients that were trained on, earlier ancestors included; None when that is not known.
+    seen
+        Whom they were trained on, earlier ancestors included; None when nothing is known of that.
     width
         Of the network they come from, where known.
     """
@@ -55,7 +56,7 @@ class InitialWeights:
     tensors: dict[str, Tensor]
     trained: tuple[str, ...]
     sha256: str
-    patients: tuple[str, ...] | None
+    seen: SeenPatients | None
     width: int | None
 
 
@@ -86,16 +87,16 @@ def read_initial_weights(source: Path) -> InitialWeights:
     HalfWritten
         A run that is not finished.
     IntegrityError
-        Nothing there, or not a file of weights.
+        Nothing there, a damaged run, or not a file of weights.
     """
     path = source
     if source.is_dir():
         path = source / WEIGHTS_FILE
-        if not path.is_file():
-            if (source / RUN_FILE).is_file():
-                raise HalfWritten(
-                    f"run {source} is not finished; run its train command again, then use its weights"
-                )
+        if (source / RUN_FILE).is_file() and read_run(source)["state"] != DONE:
+            raise HalfWritten(
+                f"run {source} is not finished; run its train command again, then use its weights"
+            )
+        if not path.is_file() and not (source / RUN_FILE).is_file():
             raise IntegrityError(
                 f"{source} is no run: it has no {RUN_FILE}; give a finished run or a file of weights"
             )
@@ -110,7 +111,7 @@ def read_initial_weights(source: Path) -> InitialWeights:
         {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)},
         tuple(metadata.get("trained", ("encoder", "decoder"))),
         hashlib.sha256(path.read_bytes()).hexdigest(),
-        _patients_beside(path),
+        read_seen_patients(path.parent) if path.with_name(SEEN_FILE).is_file() else None,
         metadata.get("recipe", {}).get("backbone", {}).get("width"),
     )
 
@@ -185,15 +186,3 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise IntegrityError(f"{path} holds no named tensors; expected a state_dict")
     return tensors
-
-
-def _patients_beside(path: Path) -> tuple[str, ...] | None:
-    """Keys in the file that a run keeps beside its weights; None when it is not there."""
-    seen = path.with_name(SEEN_FILE)
-    if not seen.is_file():
-        return None
-    try:
-        read = json.loads(seen.read_text(encoding="utf-8"))
-        return tuple(read["trained"]) if read["ancestors_known"] else None
-    except (ValueError, KeyError) as error:
-        raise IntegrityError(f"{seen} is damaged; train that run again") from error

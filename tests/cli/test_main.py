@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cli.main
-from cli.console import Screen, print_json, spelled
+from cli.console import Screen, counted, print_json, spelled
 from cli.main import EXIT_INTERRUPTED, EXIT_UNEXPECTED, run
 from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE
 
@@ -114,3 +114,16 @@ def test_a_pipe_cuts_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_cells_are_spelled_for_people(value: object, text: str) -> None:
     assert spelled(value) == text
+
+
+def test_one_is_spelled_as_one(
+    heart_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (counted(0, "stack"), counted(1, "stack"), counted(2, "stack")) == (
+        "0 stacks",
+        "1 stack",
+        "2 stacks",
+    )
+    assert counted(2, "study", "studies") == "2 studies"
+    assert run(["index", str(heart_export), "-o", str(tmp_path / "c")]) == EXIT_DONE
+    assert "; 1 patient, 1 study, 3 stacks\n" in capsys.readouterr().out

@@ -45,6 +45,7 @@ def answer(words: list[str], capsys: pytest.CaptureFixture[str], expected: int =
 def test_three_bare_commands_fill_a_workspace(workspace: Path) -> None:
     assert (workspace / "catalogue" / "stacks.parquet").exists()
     assert sorted(store.name for store in (workspace / "stores").iterdir()) == [
+        "cardiac-2ch.zarr",
         "cardiac-4ch.zarr",
         "cardiac-sax.zarr",
     ]
@@ -108,7 +109,7 @@ def test_what_was_left_out_ends_with_code_3(
 def test_everything_in_the_workspace_is_sound(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verdict = answer(["verify", "--workspace", str(workspace)], capsys)
     assert verdict["sound"]
-    assert len(verdict["problems"]) == 4
+    assert len(verdict["problems"]) == 5
 
 
 def test_a_flipped_byte_in_a_store_is_found(
@@ -128,7 +129,7 @@ def test_a_flipped_byte_in_a_store_is_found(
 
 def test_the_report_shows_the_whole_workspace(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = answer(["report", "--workspace", str(workspace)], capsys)
-    assert len(told["sources"]) == 4
+    assert len(told["sources"]) == 5
     assert (workspace / "report.html").stat().st_size == told["size_bytes"]
 
 

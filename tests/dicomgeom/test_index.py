@@ -19,6 +19,7 @@ from dicomgeom.catalogue import TABLES, open_catalogue, schema_of, verify_catalo
 from dicomgeom.errors import HalfWritten, IntegrityError, NothingUsable, WrongUse, WrongVersion
 from dicomgeom.explain import explain
 from dicomgeom.index import index
+from dicomgeom.privacy import hashed
 from tests.dicomgeom.test_views import exam
 from tests.helpers.dicom_files import axial, uid, write_mr
 from tests.helpers.real import PROJECT
@@ -415,6 +416,16 @@ def test_explain_tells_what_was_measured_for_a_stack_a_file_a_uid_and_a_patient(
         assert len(explain(catalogue, image[name])) > 2
     with pytest.raises(WrongUse, match="nothing in the catalogue"):
         explain(catalogue, "unheard of")
+
+
+def test_explain_traces_the_keys_that_reports_and_stores_print(export: Path, tmp_path: Path) -> None:
+    index([export], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    stack = catalogue.stacks.row(0, named=True)
+    for name in (stack["stack_id"], stack["study_instance_uid"]):
+        key = hashed(catalogue.salt, name).hex()
+        assert explain(catalogue, key[:10]) == explain(catalogue, key) == explain(catalogue, name)
+    assert explain(catalogue, stack["patient_key"][:10]) == explain(catalogue, stack["patient_key"])
 
 
 def test_lines_of_assumed_frames_are_marked_and_left_out_when_frames_are_strict(tmp_path: Path) -> None:

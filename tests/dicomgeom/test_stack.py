@@ -102,6 +102,29 @@ def test_a_later_repeat_that_was_broken_off_does_not_supersede_a_complete_one() 
     assert {len(plane) for plane in chosen.planes} == {4}
 
 
+def test_a_later_stack_broken_off_half_way_is_a_repeat_of_the_whole_one() -> None:
+    whole = [image for n in range(6) for image in cine(axial(10.0 * n), **series(1))]
+    broken = [image for n in range(4) for image in cine(axial(10.0 * n), **series(2))]
+    chosen, repeat = sorted(build_stacks(rows_of(*whole, *broken)), key=lambda stack: stack.superseded_by)
+    assert (len(chosen.planes), len(repeat.planes)) == (6, 4)
+    assert repeat.superseded_by == chosen.stack_id
+
+
+def test_magnitudes_filed_apart_from_their_flow_images_are_no_cine() -> None:
+    flow = {"EchoTime": 2.8, "FlipAngle": 20, "RepetitionTime": 37}
+    velocity = {"ImageType": ["ORIGINAL", "PRIMARY", "P"], "SequenceName": "*fl2d1_v150in"}
+    images = [
+        *cine(axial(), **series(1)),
+        *cine(axial(), **series(2), **flow, SequenceName="*fl2d1r3"),
+        *cine(axial(), **series(3), **flow, **velocity),
+    ]
+    assert sorted(stack.kind for stack in build_stacks(rows_of(*images))) == [
+        "cine",
+        "flow-magnitude",
+        "flow-phase",
+    ]
+
+
 def test_left_and_right_knee_are_two_stacks() -> None:
     def sagittal(x_mm: float) -> ImagePlane:
         return ImagePlane.from_dicom([x_mm, 0, 0], [0, 1, 0, 0, 0, -1], [0.5, 0.5], 32, 32, uid(4))

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from dicomgeom.plane import ImagePlane
-from phantoms.contrast import balanced_signal, draw_contrast, received, shading
+from phantoms.contrast import balanced_signal, draw_contrast
+from phantoms.reception import received, shading
 from phantoms.tissues import RELAXATION, Tissue
 
 

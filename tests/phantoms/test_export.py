@@ -15,9 +15,10 @@ from pydicom.uid import UID, MRImageStorage
 
 from dicomgeom.errors import IntegrityError, WrongUse
 from dicomgeom.plane import ImagePlane
+from phantoms.cardiac_exam import CardiacExam
 from phantoms.dicom_export import decimal
-from phantoms.exam import CardiacExam, ExportOptions
 from phantoms.export import PhantomSummary, write_exams
+from phantoms.options import ExportOptions
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -175,11 +176,13 @@ def test_planes_in_the_files_are_those_prescribed_and_highdicom_agrees(
 
 
 def test_a_short_axis_stack_is_one_series_or_one_a_slice() -> None:
-    options = ExportOptions(phases=4, spacing_mm=4.5, columns=64, rows=64, series_per_slice_share=0.5)
+    options = ExportOptions(
+        phases=4, spacing_mm=4.5, columns=64, rows=64, series_per_slice_share=0.5, enhanced_share=0
+    )
     counts = []
     for index in range(8):
         exam = CardiacExam(77, index, options)
-        stack = [series for series in exam.series if series.view == "SAX"]
+        stack = [series for series in exam.series if series.view == "SAX" and series.cine]
         slices = sum(len(series.planes) for series in stack)
         assert len(stack) in (1, slices)
         counts.append(len(stack))
@@ -189,7 +192,9 @@ def test_a_short_axis_stack_is_one_series_or_one_a_slice() -> None:
 
 def test_descriptions_are_right_wrong_or_empty_as_chance_will_have_it() -> None:
     for share, verdicts in ((0.0, {"right"}), (0.5, {"wrong", "empty"})):
-        options = ExportOptions(wrong_description_share=share, empty_description_share=share)
+        options = ExportOptions(
+            wrong_description_share=share, empty_description_share=share, foreign_description_share=0
+        )
         series = [series for index in range(3) for series in CardiacExam(8, index, options).series]
         assert {one.description_is for one in series} == verdicts
         assert all((one.description == "") == (one.description_is == "empty") for one in series)

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from phantoms.cardiac_exam import CardiacExam
 from phantoms.cardiac_scene import CardiacScene
-from phantoms.exam import CardiacExam, ExamSeries, ExportOptions
+from phantoms.exam import ExamSeries
+from phantoms.options import ExportOptions
 from phantoms.prescription import (
     LONG_AXIS_VIEWS_DEG,
     Grid,

@@ -61,13 +61,13 @@ def oblique(height_mm: float = 0.0) -> ImagePlane:
     )
 
 
-def test_subplanes_lie_symmetrically_over_the_thickness() -> None:
+def test_points_of_a_plane_are_its_pixels_and_blocks_of_them_beside_it() -> None:
     plane = oblique()
-    points = plane_points(plane, 6.0, 3).T.reshape(3, 51, 61, 3)
-    np.testing.assert_allclose(
-        [plane.distance_mm(points[i]).mean() for i in range(3)], [-2.0, 0.0, 2.0], atol=1e-4
-    )
-    np.testing.assert_allclose(points[1, 7, 11], plane.to_patient([11, 7]), atol=1e-4)
+    points = plane_points(plane).T.reshape(51, 61, 3)
+    np.testing.assert_allclose(points[7, 11], plane.to_patient([11, 7]), atol=1e-4)
+    beside = plane_points(plane, 2.0, step=2).T.reshape(26, 31, 3)
+    np.testing.assert_allclose(plane.distance_mm(beside), 2.0, atol=1e-4)
+    np.testing.assert_allclose(beside[3, 4], plane.to_patient([8.5, 6.5]) + 2.0 * plane.normal, atol=1e-4)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5])

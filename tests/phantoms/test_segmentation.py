@@ -7,7 +7,8 @@ import pydicom
 
 from phantoms.export import PhantomSummary
 from phantoms.segmentation import segment_numbers
-from phantoms.tissues import CARDIAC_SEGMENTS, Tissue
+from phantoms.segments import CARDIAC_SEGMENTS
+from phantoms.tissues import Tissue
 
 
 def test_every_segment_has_its_own_tissues() -> None:

@@ -5,13 +5,15 @@ import polars as pl
 import pytest
 
 from dicomgeom.plane import ImagePlane
-from phantoms.cardiac_patient import Group, draw_patient
-from phantoms.exam import CardiacExam, ExportOptions
+from phantoms.cardiac_exam import CardiacExam
+from phantoms.cardiac_groups import draw_patient
+from phantoms.cardiac_patient import Group
 from phantoms.export import PhantomSummary
+from phantoms.options import ExportOptions
 from phantoms.prescription import Grid, plane_at
 from phantoms.sampling import SampledPlane
 from phantoms.segmentation import segment_numbers
-from phantoms.tissues import CARDIAC_SEGMENTS
+from phantoms.segments import CARDIAC_SEGMENTS
 
 
 def volumes_by_counting(exam: CardiacExam, phase: int, step_mm: float = 2.5) -> dict[str, float]:
@@ -23,7 +25,7 @@ def volumes_by_counting(exam: CardiacExam, phase: int, step_mm: float = 2.5) -> 
     middle = landmarks["lv_centre"] - 25 * patient.patient_from_heart[:, 0]
     for height in np.arange(-130, 90, step_mm):
         plane: ImagePlane = plane_at(middle + axis * height, axis, grid, "")
-        sampled = SampledPlane(exam.scene, plane, step_mm, exam.contrast, subplanes=1)
+        sampled = SampledPlane(exam.scene, plane, step_mm, exam.contrast, middle_only=True)
         _, tissue = sampled.at(phase / exam.phases)
         counted += np.bincount(segment_numbers(tissue).ravel(), minlength=len(counted))
     return {s.name: float(counted[s.number]) * step_mm**3 / 1000 for s in CARDIAC_SEGMENTS}
@@ -40,13 +42,13 @@ def test_volumes_of_the_labels_are_the_volumes_of_the_truth(exam: CardiacExam, a
 
 
 def test_voxel_counting_in_the_exported_stack_finds_the_lv(exam: CardiacExam) -> None:
-    stack = [series for series in exam.series if series.view == "SAX"]
+    stack = [series for series in exam.series if series.view == "SAX" and series.cine]
     planes = [plane for series in stack for _, plane in series.planes]
     spacing_mm = abs(float(planes[0].distance_mm(planes[1].origin_mm)))
     area_mm2 = planes[0].column_spacing_mm * planes[0].row_spacing_mm
     counted = 0
     for plane in planes:
-        _, tissue = SampledPlane(exam.scene, plane, 8.0, exam.contrast, subplanes=1).at(0.0)
+        _, tissue = SampledPlane(exam.scene, plane, 8.0, exam.contrast, middle_only=True).at(0.0)
         counted += int((segment_numbers(tissue) == 1).sum())
     # Slices 8 to 10 mm apart meet a flat base somewhere between two of them: half a slice of doubt.
     true = exam.volumes_ml()[0]["LV cavity"]

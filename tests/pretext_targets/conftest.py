@@ -144,5 +144,6 @@ def stack(view: str, *planes: ImagePlane, **row: object) -> StackPlanes:
         "superseded_by": "",
         "acquired_at": None,
         "series_number": 1,
+        "frame_assumed": False,
     }
     return StackPlanes(values | row, tuple(range(len(planes))), planes)

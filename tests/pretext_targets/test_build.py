@@ -16,12 +16,13 @@ from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from pretext_targets.build import BuildPlan, build, plan_build
+from pretext_targets.commit import WORKING
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
+from pretext_targets.frames import encode
 from pretext_targets.lock import only_one_build
 from pretext_targets.protocol import Protocol
 from pretext_targets.reader import StoreReader
 from pretext_targets.resample import resample
-from pretext_targets.shard import WORKING, encode
 from pretext_targets.store import open_store
 from pretext_targets.verify import verify_store
 from tests.pretext_targets.conftest import PATIENT_NAME, PATIENTS, SHARD, STUDY_DATE, write_heart
@@ -179,7 +180,7 @@ import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 from dicomgeom.catalogue import open_catalogue
-from pretext_targets import shard
+from pretext_targets import commit, shard
 from pretext_targets.build import build, plan_build
 from pretext_targets.protocol import load_protocol
 
@@ -198,8 +199,8 @@ def die_after(calls, original):
 if moment == "before a row":
     shard.write_row = die_after(2, shard.write_row)
 if moment == "among a shard's files":
-    # Each shard moves 24 files in; Zarr renames files of its own, so only this module's are counted.
-    shard.os = SimpleNamespace(replace=die_after(60, os.replace), fsync=os.fsync)
+    # Each shard moves 24 files in; only those of this module are counted.
+    commit.os = SimpleNamespace(replace=die_after(60, os.replace), fsync=os.fsync)
 if moment == "before the end":
     import pretext_targets.build
     pretext_targets.build.finish = die
@@ -324,6 +325,23 @@ def test_images_that_cannot_be_read_are_rows_that_are_not_valid(protocol: Protoc
     assert np.isfinite(reader.column("location")[bad]).all()
     assert np.isfinite(reader.column("stack_mean")).all()
     assert verify_store(tmp_path / "store.zarr") == []
+
+
+def test_files_that_could_not_be_opened_are_tried_again_by_the_next_run(
+    protocol: Protocol, tmp_path: Path
+) -> None:
+    write_heart(tmp_path / "export", patient="third", number=3)
+    index([tmp_path / "export"], tmp_path / "catalogue")
+    plan = plan_build(open_catalogue(tmp_path / "catalogue"), protocol)
+    build(plan, tmp_path / "whole.zarr", shard=4)
+    away = tmp_path / "export" / "0" / "1-1.dcm"
+    away.rename(tmp_path / "elsewhere")
+    first = build(plan, tmp_path / "store.zarr", shard=4)
+    assert first.invalid_reasons == {"cannot-open": 1}
+    (tmp_path / "elsewhere").rename(away)
+    second = build(plan, tmp_path / "store.zarr", shard=4)
+    assert (second.invalid, second.shards_written, second.shards_kept) == (0, 1, 2)
+    assert content_of(tmp_path / "store.zarr") == content_of(tmp_path / "whole.zarr")
 
 
 def test_nothing_private_is_in_a_store(built: Path, export: Path) -> None:

@@ -11,8 +11,9 @@ from pydicom.sr.codedict import codes
 
 from dicomgeom.catalogue import Catalogue
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
+from pretext_targets.annotations import canonical_name, segment_order
 from pretext_targets.build import build, plan_build
-from pretext_targets.labelled import canonical_name, index_segmentations, read_labels, segment_order
+from pretext_targets.labelled import index_segmentations, read_labels
 from pretext_targets.protocol import Protocol
 from pretext_targets.reader import StoreReader
 from pretext_targets.resample import resample_labels
@@ -101,7 +102,7 @@ def test_a_referenced_image_without_a_frame_is_annotated_as_empty(export: Path, 
     labels = np.stack([drawn(0), np.zeros((40, 48), np.uint8)])
     path = write_seg(tmp_path / "a.dcm", images, labels, "BINARY")
     empty = str(pydicom.dcmread(images[1]).SOPInstanceUID)
-    assert index_segmentations(tmp_path).find(empty, 0) == 0
+    assert index_segmentations(tmp_path).find({"sop_instance_uid": empty, "frame": 0}) == 0
     assert not read_labels(str(path), empty, 0, tuple(STORED)).any()
 
 

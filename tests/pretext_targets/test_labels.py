@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from pretext_targets.choose import StackPlanes, choose_partners
 from pretext_targets.labels import label_stack
+from pretext_targets.lines import crossing_px
 from pretext_targets.protocol import load_protocol
 from tests.helpers.strategies import points_mm, rotations
 from tests.pretext_targets.conftest import plane, stack
@@ -71,6 +72,17 @@ def test_a_missing_partner_leaves_its_channel_unknown_and_no_boxes() -> None:
         assert one.any_label
 
 
+def test_an_assumed_frame_of_reference_is_believed_only_where_planes_really_cross() -> None:
+    near = stack("4CH", plane((3, 4, 10), right=(1, 0.2, 0), down=(0, 0, 1)))
+    short = stack("2CH", plane((3, 4, -2), right=(0.3, 1, 0), down=(0.1, 0, 1), rows=6))  # 13 mm long
+    places = [plane((0, 0, z)) for z in (0.0, 8.0, 18.0)]
+    for assumed, known in ((False, [True, True, True]), (True, [True, False, False])):
+        sax = stack("SAX", *places, normal=[0, 0, 1], frame_assumed=assumed)
+        labels = label_stack(sax, choose_partners(sax, [near, short], PROTOCOL), PROTOCOL)
+        assert [bool(np.isfinite(one.line[0]).all()) for one in labels] == known
+        assert all(np.isfinite(one.line[1]).all() for one in labels)
+
+
 def test_an_unknown_apex_leaves_the_linear_location_unknown() -> None:
     sax, partners = heart()
     unsure = StackPlanes({**sax.row, "apex_known": False}, sax.slice_indices, sax.planes)
@@ -95,3 +107,34 @@ def test_superior_on_a_four_chamber_image_is_toward_the_base() -> None:
     label = label_stack(four, choose_partners(four, [unsure, two], protocol), protocol)[0]
     assert label.boxes.reason == "base-unknown"
     assert np.isnan([label.location, label.location_sine]).all()
+
+
+@given(rotations(), points_mm())
+@settings(max_examples=10)
+def test_the_crop_can_be_centred_on_the_crossing_of_the_three_planes(
+    turn: np.ndarray, shift: np.ndarray
+) -> None:
+    protocol = PROTOCOL.with_changes(centre="crossing", rows=30, columns=30)
+    sax, partners = heart()
+    sax, partners = moved(sax, turn, shift), [moved(one, turn, shift) for one in partners]
+    labels = label_stack(sax, choose_partners(sax, partners, protocol), protocol)
+    # The stack's middle slice is its second, at 8 mm: there the long axes cross at x = 3, y = 4.
+    expected = turn @ (TILT @ np.array([3.0, 4.0, 8.0])) + shift
+    assert all(one.centred == "crossing" for one in labels)
+    for one in labels:
+        foot = one.plane.to_patient(one.plane.to_pixel(expected))
+        np.testing.assert_allclose(one.grid.centre_mm, foot, atol=0.8)
+    crossing = crossing_px(*labels[1].line)
+    assert crossing is not None
+    np.testing.assert_allclose(crossing, [14.5, 14.5], atol=1e-6)
+
+
+def test_without_a_crossing_the_image_keeps_its_centre() -> None:
+    protocol = PROTOCOL.with_changes(centre="crossing")
+    sax, partners = heart()
+    far = [moved(one, np.eye(3), 400 * TILT[:, 0]) for one in partners]
+    for others in (partners[:1], [partners[0], partners[0]], far):
+        labels = label_stack(sax, choose_partners(sax, others, protocol), protocol)
+        assert all(one.centred == "image" for one in labels)
+        for one in labels:
+            np.testing.assert_allclose(one.grid.centre_mm, one.plane.centre_mm, atol=1e-9)

@@ -8,7 +8,7 @@ import pytest
 from dicomgeom.catalogue import Catalogue
 from dicomgeom.errors import NothingUsable
 from pretext_targets.build import build
-from pretext_targets.plan import BuildPlan, chosen_phases, plan_build
+from pretext_targets.plan import BuildPlan, plan_build
 from pretext_targets.protocol import Protocol, load_protocol
 
 
@@ -91,14 +91,6 @@ def test_a_frame_of_unknown_phase_is_an_example_with_unknown_phase(
     plan = plan_build(Changed(catalogue, images=images), protocol)
     assert len(plan.examples) == 24
     assert plan.examples["phase_index"].null_count() == 24
-
-
-def test_evenly_spread_frames_begin_with_the_first() -> None:
-    assert chosen_phases(25, "all") == list(range(25))
-    assert chosen_phases(25, 5) == [0, 5, 10, 15, 20]
-    assert chosen_phases(3, 2) == [0, 1]
-    assert chosen_phases(3, 7) == [0, 1, 2]
-    assert chosen_phases(30, 1) == [0]
 
 
 def test_skipped_phases_are_kept_for_the_statistics(catalogue: Catalogue, protocol: Protocol) -> None:

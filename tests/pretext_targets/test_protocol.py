@@ -5,16 +5,24 @@ from pathlib import Path
 import pytest
 
 from dicomgeom.errors import WrongUse
-from pretext_targets.protocol import FOLDER, load_protocol, shipped_protocols
+from pretext_targets.protocol import FOLDER, example_protocols, load_protocol, shipped_protocols
 
 
-def test_three_protocols_are_shipped_and_load() -> None:
-    assert shipped_protocols() == ("cardiac-4ch", "cardiac-sax", "knee-sag")
-    for name in shipped_protocols():
+def test_all_protocols_that_are_shipped_load() -> None:
+    assert shipped_protocols() == ("cardiac-2ch", "cardiac-4ch", "cardiac-sax", "knee-sag")
+    assert example_protocols() == ("brain-ax", "shoulder-cor", "spine-sag")
+    for name in shipped_protocols() + example_protocols():
         protocol = load_protocol(name)
         assert protocol.name == name
-        assert len(protocol.boxes.names) == 9
-        assert len(set(protocol.boxes.names)) == 9
+        assert len(set(protocol.box_names)) == (0 if name == "spine-sag" else 9)
+
+
+def test_the_nine_classes_have_these_names() -> None:
+    cross = ["centre", *(f"{where} {way}" for way in ("left", "right") for where in ("near", "far"))]
+    along = {"cardiac-sax": ("anterior", "posterior"), "cardiac-4ch": ("superior", "inferior")}
+    for name, ways in along.items():
+        expected = cross + [f"{where} {way}" for way in ways for where in ("near", "far")]
+        assert list(load_protocol(name).box_names) == expected
 
 
 def test_the_heart_has_the_papers_sizes() -> None:
@@ -45,7 +53,7 @@ def test_unknown_keys_are_refused_by_name_and_all_at_once(tmp_path: Path) -> Non
     [
         ({"rows": 0}, "rows"),
         ({"spacing_mm": -1}, "spacing_mm"),
-        ({"frames": "ED"}, "frames"),
+        ({"frames": "ES"}, "frames"),
         ({"partners": ["2CH", "2CH"]}, "twice"),
         ({"partners": ["SAX", "4CH"]}, "own partner"),
         ({"partners": ["4CH", "3CH"]}, "2CH"),
@@ -59,7 +67,7 @@ def test_values_that_make_no_sense_are_refused(changes: dict[str, object], said:
 
 
 def test_a_protocol_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(WrongUse, match="cardiac-4ch, cardiac-sax, knee-sag"):
+    with pytest.raises(WrongUse, match=r"cardiac-sax, knee-sag.*brain-ax"):
         load_protocol("cardiac-sxa")
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import shutil
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 import zarr
 
 from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
-from pretext_targets.build import BuildPlan
+from pretext_targets.build import build
+from pretext_targets.plan import BuildPlan
 from pretext_targets.reader import StoreReader
 from pretext_targets.store import create_group, open_store
+from pretext_targets.verify import verify_store
 
 
 def test_every_array_reads_as_zarr_reads_it(built: Path) -> None:
@@ -81,3 +85,52 @@ def test_an_unfinished_store_is_refused_unless_asked_for(
     with pytest.raises(HalfWritten):
         StoreReader(tmp_path / "new.zarr")
     assert len(StoreReader(tmp_path / "new.zarr", unfinished=True)) == len(plan.examples)
+
+
+def test_an_array_that_lies_otherwise_is_read_through_zarr(built: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store.zarr"
+    shutil.copytree(built, store)
+    pixels = zarr.open_array(built / "image", mode="r")[...]
+    for codec in (zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec()):
+        shutil.rmtree(store / "image")
+        array = zarr.create_array(
+            store, name="image", shape=pixels.shape, dtype="uint16", chunks=(5, *pixels.shape[1:]),
+            compressors=codec,
+        )  # fmt: skip
+        array[...] = pixels
+        wanted = [3, 0, 3, len(pixels) - 1]
+        np.testing.assert_array_equal(StoreReader(store).read("image", wanted), pixels[wanted])
+
+
+def test_threads_share_a_reader(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pretext_targets.reader.OPEN_SHARDS", 2)  # so that files come and go
+    reader = StoreReader(built)
+    expected = reader.read("image", np.arange(len(reader)))
+
+    def look(seed: int) -> bool:
+        wanted = np.random.default_rng(seed).integers(0, len(reader), 40)
+        same = np.array_equal(reader.read("image", wanted), expected[wanted])
+        return same and reader.read("line_heatmap", wanted[:5]).shape[0] == 5
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look, range(40)))
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_reader_that_was_used_goes_on_in_other_processes(how: str, built: Path) -> None:
+    reader = StoreReader(built)
+    expected = reader.read("image", [1, 5, 9])
+    context = multiprocessing.get_context(how)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        for found in pool.map(reader.read, ["image"] * 3, [[1, 5, 9]] * 3):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_plain_pixels_are_read_without_a_codec(plan: BuildPlan, built: Path, tmp_path: Path) -> None:
+    build(plan, tmp_path / "plain.zarr", shard=5, compression="none")
+    assert verify_store(tmp_path / "plain.zarr") == []
+    plain, packed = StoreReader(tmp_path / "plain.zarr"), StoreReader(built)
+    every = np.arange(len(packed))
+    for name in ("image", "box_mask", "line_heatmap"):
+        np.testing.assert_array_equal(plain.read(name, every), packed.read(name, every))

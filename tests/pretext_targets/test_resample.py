@@ -9,10 +9,12 @@ from scipy.ndimage import map_coordinates
 
 from dicomgeom.errors import GeometryError
 from dicomgeom.plane import ImagePlane
-from pretext_targets.resample import grid_plane, resample, resample_labels, sample_places
+from pretext_targets.resample import axes_of, grid_plane, resample, resample_labels, sample_places
 from tests.helpers.strategies import image_planes
 from tests.pretext_targets.conftest import plane
 
+offsets = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
+"""Of the grid's centre from the image's, as fractions of the image."""
 grids = st.tuples(st.integers(8, 60), st.integers(8, 60), st.floats(0.4, 4))
 
 
@@ -21,10 +23,23 @@ def noise(plane: ImagePlane, seed: int) -> np.ndarray:
     return (1000 * rng.random((plane.rows, plane.columns))).astype(np.float32)
 
 
-@given(image_planes(), grids, st.integers(0, 99))
+def aside(native: ImagePlane, offset: tuple[float, float]) -> np.ndarray:
+    """A point off the plane whose foot lies aside of the image's centre."""
+    size = np.array([native.columns, native.rows])
+    return native.to_patient((size - 1) / 2 + np.array(offset) * size) + 12.0 * native.normal
+
+
+@given(image_planes(), grids, offsets, st.integers(0, 99))
 @settings(max_examples=25)
-def test_resampling_equals_scipy(native: ImagePlane, size: tuple[int, int, float], seed: int) -> None:
-    image, grid = noise(native, seed), grid_plane(native, *size)
+def test_resampling_equals_scipy(
+    native: ImagePlane, size: tuple[int, int, float], offset: tuple[float, float], seed: int
+) -> None:
+    image = noise(native, seed)
+    try:
+        grid = grid_plane(native, *size, centre_mm=aside(native, offset))
+        resample(image, native, grid)
+    except GeometryError:
+        grid = grid_plane(native, *size)
     centres = np.stack(np.meshgrid(np.arange(grid.columns), np.arange(grid.rows)), axis=-1)
     points = native.to_pixel(grid.to_patient(centres))
     expected = map_coordinates(
@@ -63,8 +78,7 @@ def test_resampling_equals_simpleitk(native: ImagePlane, size: tuple[int, int, f
             0.0,
         )
     )
-    x = sample_places(native.columns, native.column_spacing_mm, grid.columns, grid.column_spacing_mm)
-    y = sample_places(native.rows, native.row_spacing_mm, grid.rows, grid.row_spacing_mm)
+    y, x = map(sample_places, axes_of(native, grid))
     # ITK lets go half a pixel or less beyond the last centres, by its own rounding.
     inner = np.ix_((y >= 0) & (y <= native.rows - 1), (x >= 0) & (x <= native.columns - 1))
     found = resample(pixels, native, grid)
@@ -80,6 +94,16 @@ def test_the_grid_has_the_images_centre_and_axes(native: ImagePlane, size: tuple
     np.testing.assert_array_equal(grid.down, native.down)
     assert (grid.rows, grid.columns) == size[:2]
     assert grid.row_spacing_mm == grid.column_spacing_mm == size[2]
+
+
+@given(image_planes(), grids, offsets)
+def test_a_grid_can_have_another_centre(
+    native: ImagePlane, size: tuple[int, int, float], offset: tuple[float, float]
+) -> None:
+    point = aside(native, offset)
+    grid = grid_plane(native, *size, centre_mm=point)
+    assert abs(grid.distance_mm(native.origin_mm)) < 1e-6
+    np.testing.assert_allclose(grid.centre_mm, point - 12.0 * native.normal, atol=1e-6)
 
 
 def test_the_images_own_grid_gives_the_image_back() -> None:

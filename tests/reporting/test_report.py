@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dicomgeom.catalogue import open_catalogue
-from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
+from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse, WrongVersion
 from dicomgeom.index import index
 from pretext_targets.build import build, plan_build
 from pretext_targets.protocol import load_protocol
@@ -162,6 +162,12 @@ def test_two_evaluated_runs_are_compared(run_folder: Path, tmp_path: Path) -> No
     assert "Runs compared" not in write_report(other, tmp_path / "one.html").read_text(encoding="utf-8")
 
 
+def test_sources_of_one_name_are_numbered(run_folder: Path, tmp_path: Path) -> None:
+    page = write_report([run_folder, run_folder], tmp_path / "r.html").read_text(encoding="utf-8")
+    for number in (1, 2):
+        assert f"<h1>Run segment-sax, from scratch ({number})</h1>" in page
+
+
 def test_runs_measured_on_other_patients_are_not_compared(run_folder: Path, tmp_path: Path) -> None:
     other = written_run(tmp_path / "other", dice=0.75)
     text = (other / "evaluation.json").read_text().replace("ab" * 16, "cd" * 16)
@@ -175,6 +181,10 @@ def test_the_files_of_a_run_are_called_as_the_training_calls_them() -> None:
     from training import evaluate, log, run_folder, transfer, validation
 
     assert run_section.RUN_FILE == transfer.RUN_FILE == run_folder.RUN_FILE
+    assert (run_section.RUN_FORMAT, run_section.RUN_VERSION) == (
+        run_folder.RUN_FORMAT,
+        run_folder.RUN_VERSION,
+    )
     assert run_section.LOG_FILE == log.LOG_FILE
     assert run_section.EVALUATION_FILE == evaluate.EVALUATION_FILE
     assert run_section.SAMPLES_FILE == validation.SAMPLES_FILE
@@ -201,10 +211,40 @@ def test_a_broken_source_leaves_the_last_report_as_it_was(run_folder: Path, tmp_
     write_report(run_folder, out)
     before = out.read_bytes()
     folder = written_run(tmp_path / "broken", dice=0.5)
-    (folder / "samples.npz").write_bytes(b"PK half of a file")
+    whole = (folder / "samples.npz").read_bytes()
+    (folder / "samples.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(IntegrityError, match=r"samples\.npz"):
         write_report(folder, out)
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"format": "anatprep-run", "version": 1}, "state, recipe missing"),
+        ({"format": "anatprep-run", "version": 1, "state": "done", "recipe": {"name": "x"}}, "recipe.steps"),
+        ({"format": "anatprep-run", "version": 1, "state": "done", "recipe": "x"}, "recipe missing"),
+        ({"format": "else", "version": 1}, "does not describe a run"),
+        ([], "no JSON object"),
+    ],
+)
+def test_a_run_that_lacks_what_it_should_say_is_refused(content: object, named: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(IntegrityError, match=named):
+        write_report(tmp_path, tmp_path / "r.html")
+
+
+def test_a_damaged_evaluation_is_refused(tmp_path: Path) -> None:
+    folder = written_run(tmp_path / "run", dice=0.5)
+    (folder / "evaluation.json").write_text('{"tasks": []}')
+    with pytest.raises(IntegrityError, match=r"evaluation\.json is damaged"):
+        write_report(folder, tmp_path / "r.html")
+
+
+def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": "anatprep-run", "version": 99}))
+    with pytest.raises(WrongVersion, match="version 99"):
+        write_report(tmp_path, tmp_path / "r.html")
 
 
 def test_what_is_none_of_the_three_is_refused(tmp_path: Path) -> None:

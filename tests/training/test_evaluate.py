@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,9 +106,58 @@ def test_weights_without_a_history_say_so(
     assert not evaluate(tmp_path / "child", labelled_store)["ancestors_known"]
 
 
-def test_a_volume_is_one_stack_at_one_phase_in_slice_order(pretext_store: Path, tmp_path: Path) -> None:
-    import shutil
+def test_it_is_said_when_nobody_can_tell_whether_patients_were_seen(
+    segmenting_run: Path, labelled_store: Path, write_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    # The same patients under another salt: other keys, and nothing in common with the run's store.
+    salted_anew = write_store(tmp_path / "s.zarr", segmentation=True, seed=2, first_patient=900)
+    assert evaluate(segmenting_run, labelled_store)["patients_comparable"]
+    assert not evaluate(segmenting_run, salted_anew)["patients_comparable"]
+    # One patient in common, a held-out one, proves that the salts are the same.
+    overlapping = write_store(tmp_path / "o.zarr", segmentation=True, patients=(0, 0, 2), first_patient=107)
+    assert evaluate(segmenting_run, overlapping)["patients_comparable"]
 
+
+def test_the_stores_of_the_pretraining_must_be_comparable_too(
+    small: MakeRecipe,
+    pretext_store: Path,
+    labelled_store: Path,
+    write_store: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    train(small(), {"": pretext_store}, tmp_path / "parent")
+    child = tmp_path / "child"
+    train(small("segment-sax", steps="1"), {"": labelled_store}, child, init=tmp_path / "parent")
+    assert not evaluate(child, labelled_store)["patients_comparable"]
+    related = write_store(tmp_path / "r.zarr", segmentation=True, patients=(8, 0, 0))
+    other = tmp_path / "other"
+    train(small("segment-sax", steps="1"), {"": related}, other, init=tmp_path / "parent")
+    assert evaluate(other, related, split="train")["patients_comparable"]
+
+
+def test_images_that_cannot_be_read_are_counted(
+    segmenting_run: Path, labelled_store: Path, tmp_path: Path
+) -> None:
+    whole = evaluate(segmenting_run, labelled_store)
+    assert whole["images_left_out"] == 0
+    assert (
+        whole["tasks"]["segmentation"]["volumes"],
+        whole["tasks"]["segmentation"]["volumes_incomplete"],
+    ) == (
+        2,
+        0,
+    )
+    store = tmp_path / "s.zarr"
+    shutil.copytree(labelled_store, store)
+    valid = zarr.open_array(store / "valid", mode="r+")
+    valid[0], valid[37], valid[38] = False, False, False  # a training image, and two of one test patient
+    found = evaluate(segmenting_run, store)
+    table = found["tasks"]["segmentation"]
+    assert found["images_left_out"] == 2
+    assert (table["images"], table["volumes"], table["volumes_incomplete"]) == (10, 2, 1)
+
+
+def test_a_volume_is_one_stack_at_one_phase_in_slice_order(pretext_store: Path, tmp_path: Path) -> None:
     store = tmp_path / "s.zarr"
     shutil.copytree(pretext_store, store)
     zarr.open_array(store / "phase_index", mode="r+")[:6] = [0, 0, 0, 1, 1, 1]
@@ -126,12 +176,16 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
 ) -> None:
     none_to_test = write_store(tmp_path / "s.zarr", segmentation=True, patients=(2, 0, 0), first_patient=300)
     (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / "run.json").write_text("{}")
+    described = json.loads((segmenting_run / "run.json").read_text())
+    (tmp_path / "unfinished" / "run.json").write_text(json.dumps(described | {"state": "running"}))
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text('{"format": "anatprep-run", "version": 1}')
     for arguments, split, error, said in (
         ((segmenting_run, pretext_store), "test", NothingUsable, "no image of the split 'test'"),
         ((segmenting_run, none_to_test), "test", NothingUsable, "no image of the split 'test'"),
         ((segmenting_run, labelled_store), "tests", WrongUse, "is no split; expected one of train"),
         ((tmp_path / "unfinished", labelled_store), "test", HalfWritten, "not finished"),
+        ((tmp_path / "damaged", labelled_store), "test", IntegrityError, "damaged: state, recipe"),
         ((tmp_path, labelled_store), "test", IntegrityError, "is no run"),
         ((segmenting_run, tmp_path), "test", IntegrityError, "not an anatprep store"),
     ):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,62 @@ def test_a_run_killed_while_it_writes_its_second_checkpoint_goes_on_from_its_fir
     assert_same_bits(run, uninterrupted)
 
 
+KILLED_BEFORE_THE_RECORD = """
+import json, os, signal, sys
+from pathlib import Path
+import training.loop as loop
+from training.recipe import checked_recipe
+
+loop.write_seen_patients = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+loop.train(checked_recipe(json.loads(sys.argv[1]), "test"), {"": Path(sys.argv[2])}, Path(sys.argv[3]))
+"""
+
+
+def test_a_run_killed_before_it_recorded_its_patients_records_them_later(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    run, recipe = tmp_path / "killed", small(steps="1")
+    words = [json.dumps(recipe.as_json()), str(pretext_store), str(run)]
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_BEFORE_THE_RECORD, *words],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+    assert [path.name for path in run.iterdir()] == ["run.json"]
+    train(recipe, {"": pretext_store}, run)
+    assert verify_run(run) == []
+    assert len(json.loads((run / "seen_patients.json").read_text())["trained"]) == 4
+
+
+def test_what_a_killed_writing_left_behind_does_not_block_a_run(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".run.json.4711.part").write_text("{")
+    assert train(small(steps="1"), {"": pretext_store}, run).steps == 1
+
+
+def test_the_time_of_validation_is_not_counted_as_training(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("training.steps.time", SimpleNamespace(perf_counter=lambda: now_s[0]))
+    monkeypatch.setattr("training.steps.validate", lambda *_: now_s.__setitem__(0, now_s[0] + 100.0) or {})
+
+    def progress(what: str, *, done: int, total: int | None) -> None:
+        now_s[0] += 1.0 if what == "training" else 0.0
+
+    recipe = small(steps="4", log_every="4", validate_every="3")
+    summary = train(recipe, {"": pretext_store}, tmp_path / "run", progress=progress)
+    # A step of six images takes a second; the last is told after its line was written.
+    assert summary.seconds == 3.0
+    assert summary.images_per_second == 8.0
+
+
 def test_a_finished_run_says_so_and_does_nothing(
     small: MakeRecipe, pretext_store: Path, uninterrupted: Path
 ) -> None:
@@ -181,6 +238,8 @@ def test_a_folder_of_another_run_is_refused(
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(WrongUse, match="holds files but no run"):
         train(small(), {"": pretext_store}, tmp_path / "mine")
+    with pytest.raises(WrongUse, match="is a file, a run is a folder"):
+        train(small(), {"": pretext_store}, tmp_path / "mine" / "thesis.txt")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,10 @@ from dicomgeom.errors import IntegrityError, WrongVersion
 from training.loop import train
 from training.model import read_model
 from training.recipe import Recipe
-from training.run_folder import read_run, verify_run
+from training.run_file import read_run
+from training.run_folder import verify_run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -56,6 +61,31 @@ def test_other_folders_are_no_runs(run: Path, tmp_path: Path) -> None:
     (run / "run.json").write_text('{"format": "anatprep-run", "version": 2}')
     with pytest.raises(WrongVersion, match="version 2"):
         read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"recipe": 3, "notes": None}, "damaged: recipe, notes missing or of the wrong kind"),
+        ({"state": "sleeping"}, "damaged: state "),
+        ({"recipe": {}}, "damaged: recipe.steps "),
+        ({"losses": None}, "damaged: losses "),
+    ],
+)
+def test_a_damaged_description_is_one_line_that_lists_all_that_is_wrong(
+    change: dict[str, object], said: str, run: Path
+) -> None:
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | change))
+    with pytest.raises(IntegrityError, match=said) as caught:
+        read_run(run)
+    assert "\n" not in str(caught.value)
+    assert verify_run(run) == [str(caught.value)]
+
+
+def test_reading_a_run_needs_no_torch() -> None:
+    code = "import sys; import training.run_file; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_run_says_what_it_is_without_saying_where(run: Path) -> None:

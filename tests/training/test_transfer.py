@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -90,12 +91,17 @@ def test_other_things_than_weights_are_refused_in_one_line(tmp_path: Path) -> No
     (tmp_path / "text.safetensors").write_text("no weights")
     (tmp_path / "folder").mkdir()
     (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / "run.json").write_text("{}")
+    described = {"format": "anatprep-run", "version": 1, "state": "running", "recipe": {"steps": 1}}
+    described |= {"recipe_sha256": "", "stores": {}, "init_sha256": "", "notes": []}
+    (tmp_path / "unfinished" / "run.json").write_text(json.dumps(described))
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text('{"format": "anatprep-run", "version": 1}')
     torch.save([1, 2], tmp_path / "list.pt")
     for name, error, said in (
         ("text.safetensors", IntegrityError, "not a readable safetensors file"),
         ("folder", IntegrityError, "is no run"),
         ("unfinished", HalfWritten, "not finished"),
+        ("damaged", IntegrityError, "run.json is damaged"),
         ("nowhere.safetensors", IntegrityError, "missing"),
         ("list.pt", IntegrityError, "no named tensors"),
     ):

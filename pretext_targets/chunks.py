@@ -1,0 +1,154 @@
+"""How arrays lie in files: Zarr v3 chunks and shards, written and read without zarr-python.
+
+Zarr's own indexing costs some milliseconds a slice, most of it scheduling. The layout of a
+store is fixed by its version (see `store.py`), so its files can be made and read directly:
+
+- a chunk of pixels is one slice, compressed by Blosc or stored as it is;
+- a shard file (`sharding_indexed`) is its chunks one after the other, then offset and length
+  of each as little-endian uint64, then a CRC-32C of that index;
+- a chunk of a small column is a whole file.
+
+Tests hold every array equal to what zarr-python reads.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from dicomgeom.errors import IntegrityError
+from pretext_targets.store import Codec
+
+# Its own threads would write blocks in the order in which they finish, and do not survive a fork.
+blosc.use_threads = False
+
+EMPTY_CHUNK: Final = np.uint64(2**64 - 1)
+"""Offset and length of a chunk that was never written."""
+
+SHUFFLES: Final = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+
+
+def is_plain_layout(metadata: Mapping[str, Any], chunks: tuple[int, ...], codec: Codec | None) -> bool:
+    """Whether an array of pixels lies in files as this module reads them.
+
+    Parameters
+    ----------
+    metadata : mapping
+        The array's zarr.json.
+    chunks : tuple of int
+        Shape of a shard, examples first.
+    codec : Codec or None
+        How its chunks should be compressed.
+    """
+    expected = {
+        "chunk_grid": ("regular", list(chunks)),
+        "codecs": ["sharding_indexed"],
+        "chunk_shape": [1, *chunks[1:]],
+        "inner": ["bytes"] if codec is None else ["bytes", "blosc"],
+        "index": ["bytes", "crc32c"],
+        "location": "end",
+        "key": ("default", "/"),
+    }
+    try:
+        sharding = metadata["codecs"][0]["configuration"]
+        key = metadata["chunk_key_encoding"]
+        endian = [one.get("configuration", {}).get("endian", "little") for one in sharding["codecs"]]
+        found = {
+            "chunk_grid": (
+                metadata["chunk_grid"]["name"],
+                metadata["chunk_grid"]["configuration"]["chunk_shape"],
+            ),
+            "codecs": [one["name"] for one in metadata["codecs"]],
+            "chunk_shape": sharding["chunk_shape"],
+            "inner": [one["name"] for one in sharding["codecs"]],
+            "index": [one["name"] for one in sharding["index_codecs"]],
+            "location": sharding.get("index_location", "end"),
+            "key": (key["name"], key.get("configuration", {}).get("separator", "/")),
+        }
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return False
+    return found == expected and set(endian) == {"little"}
+
+
+def chunk_bytes(values: NDArray[Any], codec: Codec | None) -> bytes:
+    """One chunk as it lies in a file."""
+    plain = np.ascontiguousarray(values)
+    if codec is None:
+        return plain.tobytes()
+    typed = plain.view(np.uint8) if plain.dtype == np.bool_ else plain
+    return bytes(blosc.compress(typed, codec.name.encode(), codec.level, SHUFFLES[codec.shuffle]))
+
+
+def read_chunk(content: memoryview | bytes, out: NDArray[Any], codec: Codec | None) -> None:
+    """Fill `out`, C-contiguous, from a chunk.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        When the chunk is broken or not of this size.
+    """
+    if codec is not None:
+        blosc.decompress(content, out)
+        return
+    if len(content) != out.nbytes:
+        raise ValueError(f"a chunk of {out.nbytes} bytes expected, found {len(content)}")
+    out[...] = np.frombuffer(content, dtype=out.dtype).reshape(out.shape)
+
+
+def shard_index(chunks: Sequence[bytes], slots: int) -> bytes:
+    """The end of a shard file: where each chunk lies; slots beyond the chunks are empty."""
+    index = np.full((slots, 2), EMPTY_CHUNK, dtype="<u8")
+    lengths = np.array([len(chunk) for chunk in chunks], dtype=np.uint64)
+    index[: len(chunks), 1] = lengths
+    index[: len(chunks), 0] = np.cumsum(lengths) - lengths
+    content = index.tobytes()
+    return content + int(google_crc32c.value(content)).to_bytes(4, "little")
+
+
+class ShardFile:
+    """One shard file in memory: the place of every chunk in it."""
+
+    def __init__(self, path: Path, chunks: int, codec: Codec | None) -> None:
+        index_bytes = 16 * chunks
+        self._codec = codec
+        try:
+            with path.open("rb") as file:
+                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise IntegrityError(f"{path} is missing or empty; run anatprep verify on its store") from error
+        size = len(self._mapped)
+        if size < index_bytes + 4:
+            raise IntegrityError(f"{path} is truncated; run anatprep verify on its store")
+        start = size - 4 - index_bytes
+        index = np.frombuffer(self._mapped[start : size - 4], dtype="<u8").reshape(chunks, 2)
+        written = index[:, 0] != EMPTY_CHUNK
+        if (index[written].sum(axis=1) > start).any():
+            raise IntegrityError(f"{path} has a broken index; run anatprep verify on its store")
+        self._index: list[tuple[int, int]] = [(int(offset), int(length)) for offset, length in index]
+        self._view = memoryview(self._mapped)
+
+    @property
+    def content(self) -> memoryview:
+        """All bytes of the file."""
+        return self._view
+
+    def read(self, position: int, out: NDArray[Any], fill: float | int | bool) -> None:
+        """Read the chunk at `position` into `out`, C-contiguous.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            When the chunk is broken.
+        """
+        offset, length = self._index[position]
+        if offset == EMPTY_CHUNK:
+            out[...] = fill
+            return
+        read_chunk(self._view[offset : offset + length], out, self._codec)

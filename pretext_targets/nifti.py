@@ -1,0 +1,113 @@
+"""Slices of NIfTI files: images and label maps of labelled sets.
+
+The first axis of the array runs along a row of the image and the second down a column, as
+converters from DICOM write it: `image[row, column] = array[column, row, slice]`. Frame
+`t * slices + z` of a file is slice z of volume t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomgeom.errors import UnusableFile, WrongUse
+
+ENDINGS = (".nii.gz", ".nii")
+OPEN_FILES = 4
+"""Files that one process keeps unpacked."""
+
+
+def is_nifti(path: str) -> bool:
+    """Whether a path is that of a NIfTI file."""
+    return path.endswith(ENDINGS)
+
+
+def stem_of(name: str) -> str:
+    """A file's name without the ending."""
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name
+
+
+def open_nifti(path: str) -> Any:
+    """A file's header and lazy pixels, by nibabel.
+
+    Raises
+    ------
+    UnusableFile
+        When it is no NIfTI file of two to four axes.
+    """
+    try:
+        import nibabel
+    except ImportError as error:
+        raise WrongUse("NIfTI files are read with nibabel; install it: pip install nibabel") from error
+    try:
+        found: Any = nibabel.load(path)
+    except Exception as error:  # gzip, header and file errors of every kind
+        raise UnusableFile("nifti-broken", type(error).__name__) from error
+    if not 2 <= len(found.shape) <= 4:
+        raise UnusableFile("nifti-axes", f"{len(found.shape)} axes")
+    return found
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _volumes(path: str) -> NDArray[Any]:
+    """All pixels, shape (columns, rows, slices, volumes); scaled as the header says."""
+    opened = open_nifti(path)
+    try:
+        pixels = np.asanyarray(opened.dataobj)
+    except Exception as error:
+        raise UnusableFile("nifti-broken", type(error).__name__) from error
+    return np.asarray(pixels).reshape((*pixels.shape, *[1] * (4 - pixels.ndim)))
+
+
+def read_nifti_slice(path: str, frame: int) -> NDArray[Any]:
+    """One slice, shape (rows, columns).
+
+    Raises
+    ------
+    UnusableFile
+        When the file is broken or has no such slice.
+    """
+    volumes = _volumes(path)
+    volume, place = divmod(frame, volumes.shape[2])
+    if volume >= volumes.shape[3]:
+        raise UnusableFile("no-such-frame", f"frame {frame} of {volumes.shape[2] * volumes.shape[3]}")
+    return np.asarray(volumes[:, :, place, volume].T)
+
+
+def read_nifti_image(path: str, frame: int) -> NDArray[np.float32]:
+    """One slice as pixels."""
+    return np.ascontiguousarray(read_nifti_slice(path, frame), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class NiftiAnnotation:
+    """One slice of a label map.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    frame : int
+        The slice; of a file of one volume, within it.
+    codes : mapping
+        Code in the file -> segment. Other codes are background.
+    """
+
+    path: str
+    frame: int
+    codes: Mapping[int, str]
+
+    def read(self, segment_names: tuple[str, ...]) -> NDArray[np.uint8]:
+        """See `annotations.Annotation`."""
+        drawn = np.rint(read_nifti_slice(self.path, self.frame)).astype(np.int64)
+        result = np.zeros(drawn.shape, dtype=np.uint8)
+        for code, name in self.codes.items():
+            result[drawn == code] = segment_names.index(name)
+        return result

@@ -1,0 +1,236 @@
+"""Labelled sets of NIfTI files: folders of images with label maps beside them.
+
+A label map has the name of its image with `_gt` at the end. The subject is what stands
+before the first `_`. Where a subject has its whole cine (a file of four axes, as `_4d` of
+ACDC, `_sa` of M&Ms, `_CINE` of M&Ms-2), all its frames become examples; those without a
+label map are not annotated. A label map of four axes annotates the volumes in which anything is
+drawn. A map called `frameNN` annotates the NNth volume of the cine, counted from 1; without a
+cine the volumes themselves are the examples.
+
+A set without geometry has locations by index, from the end that its manifest calls the base;
+where even the spacing was lost (the affine is the identity) pixels are taken as they are, as
+if they had the grid's spacing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from dicomgeom.data_manifest import DataManifest
+from dicomgeom.errors import GeometryError, NothingUsable, UnusableFile, WrongUse
+from dicomgeom.privacy import hashed, split_position
+from dicomgeom.progress import Progress, silent
+from pretext_targets.annotations import canonical_name, segment_order
+from pretext_targets.boxes import no_boxes
+from pretext_targets.fingerprint import Fingerprint
+from pretext_targets.labels import SliceLabels, usable_grid
+from pretext_targets.nifti import NiftiAnnotation, open_nifti
+from pretext_targets.nifti_subjects import Subject, Volume, planes_of, subjects_of, volumes_of
+from pretext_targets.plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
+from pretext_targets.protocol import Protocol
+from pretext_targets.splits import split_codes
+
+OTHER_VIEW = "other-view"
+SIZES_DIFFER = "sizes-differ"
+NO_GEOMETRY = "no-geometry"
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiLabels:
+    """Which slices of which files are annotated; see `annotations.Annotations`."""
+
+    segment_names: tuple[str, ...]
+    digests: tuple[str, ...]
+    drawn: tuple[NiftiAnnotation, ...]
+    places: Mapping[tuple[str, int], int]
+    """(path of the image, frame) -> number in `drawn`."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def find(self, image: Mapping[str, Any]) -> int | None:
+        """Number of the annotation of an image, or None."""
+        return self.places.get((image["path"], image["frame"]))
+
+    def annotation(self, number: int, image: Mapping[str, Any]) -> NiftiAnnotation:
+        """The annotation itself."""
+        return self.drawn[number]
+
+
+def plan_nifti(
+    folder: Path,
+    protocol: Protocol,
+    manifest: DataManifest,
+    *,
+    salt: bytes = b"",
+    progress: Progress = silent,
+) -> BuildPlan:
+    """Plan a store of a folder of NIfTI files with label maps.
+
+    Parameters
+    ----------
+    folder : Path
+        The data set.
+    protocol : Protocol
+        Its grid, and the view that is wanted (`carrier`).
+    manifest : DataManifest
+        Says the views, codes, splits and which end is the base.
+    salt : bytes
+        Of the subjects' keys.
+
+    Raises
+    ------
+    WrongUse
+        When there is no such folder, or the manifest has no labels.
+    NothingUsable
+        When it holds no image of the wanted view, or no label map of one.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise WrongUse(f"{folder} is no folder; give the folder of the data set")
+    if manifest.labels is None or not manifest.labels.codes:
+        raise WrongUse(f"the manifest {manifest.name} names no codes of labels; it needs labels.codes")
+    subjects, other = subjects_of(folder, protocol, manifest)
+    draft = _Draft(folder, protocol, manifest, salt)
+    for done, subject in enumerate(subjects):
+        draft.add(subject)
+        progress("reading label maps", done=done + 1, total=len(subjects))
+    if other:
+        draft.left_out.append(("", None, other, OTHER_VIEW))
+    return draft.finish()
+
+
+class _Draft:
+    """A plan while it grows, subject by subject."""
+
+    def __init__(self, folder: Path, protocol: Protocol, manifest: DataManifest, salt: bytes) -> None:
+        assert manifest.labels is not None
+        self.folder, self.protocol, self.manifest, self.salt = folder, protocol, manifest, salt
+        self.base = manifest.labels.base
+        self.codes = {int(code): canonical_name(name) for code, name in manifest.labels.codes.items()}
+        self.slices: list[SliceLabels] = []
+        self.rows: list[dict[str, Any]] = []
+        self.drawn: list[NiftiAnnotation] = []
+        self.digests: list[str] = []
+        self.places: dict[tuple[str, int], int] = {}
+        self.left_out: list[tuple[str, int | None, int, str]] = []
+        self._stacks = 0
+
+    def add(self, subject: Subject) -> None:
+        """Add all slices and volumes of a subject."""
+        stack_id = f"{self.manifest.name}-{subject.name}-{self.protocol.carrier}"
+        try:
+            shapes = {path: open_nifti(str(path)).shape for path in (*subject.images, *subject.labels)}
+            if len({(*shape, 1)[:3] for shape in shapes.values()}) != 1:
+                raise UnusableFile(SIZES_DIFFER)
+            volumes = list(volumes_of(subject, shapes, self.folder))
+            labels = self._labels(subject, stack_id, len(volumes))
+        except (UnusableFile, GeometryError) as error:
+            reason = error.reason if isinstance(error, UnusableFile) else "geometry"
+            self.left_out.append((stack_id, None, len(subject.images), reason))
+            return
+        self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
+        for stored, one in labels:
+            for volume in volumes:
+                self._add_image(one, stored, volume, subject)
+            self.slices.append(one)
+        self._stacks += 1
+
+    def _add_image(self, one: SliceLabels, stored: int, volume: Volume, subject: Subject) -> None:
+        frame = volume.first_frame + stored
+        if volume.labels is not None:
+            path, first = volume.labels
+            self.places[volume.path, frame] = len(self.drawn)
+            self.drawn.append(NiftiAnnotation(str(self.folder / path), first + stored, self.codes))
+        self.rows.append(
+            {
+                "place": len(self.slices),
+                "stack_id": one.stack_id,
+                "slice_index": one.slice_index,
+                "root": str(self.folder),
+                "path": volume.path,
+                "frame": frame,
+                "sop_instance_uid": "",
+                "phase_index": volume.phase_index,
+                "size_bytes": (self.folder / volume.path).stat().st_size,
+                "segmentation": self.places.get((volume.path, frame)),
+                "patient_key": one.patient_key.hex(),
+                "split_position": split_position(f"{self.manifest.name}/{subject.name}"),
+            }
+        )
+
+    def _labels(self, subject: Subject, stack_id: str, phases: int) -> list[tuple[int, SliceLabels]]:
+        """Every slice, base first where that is known, with its place in the files."""
+        opened = open_nifti(str(subject.images[0]))
+        planes, placed = planes_of(opened, self.protocol, placed=self.manifest.geometry == "present")
+        count = len(planes)
+        order = range(count - 1, -1, -1) if self.base == "last" else range(count)
+        key = f"{self.manifest.name}/{subject.name}"
+        labels = []
+        for index, stored in enumerate(order):
+            relative = index / (count - 1) if count > 1 else np.nan
+            counts = self.protocol.carrier == "SAX" and self.base != "unknown"
+            labels.append(
+                (
+                    stored,
+                    SliceLabels(
+                        stack=self._stacks,
+                        stack_id=stack_id,
+                        slice_index=index,
+                        n_slices=count,
+                        n_phases=phases,
+                        plane=planes[stored],
+                        grid=usable_grid(planes[stored], self.protocol),
+                        line=np.full((len(self.protocol.partners), 3), np.nan),
+                        boxes=no_boxes(NO_GEOMETRY),
+                        location=relative if counts else np.nan,
+                        location_sine=float(np.sin(np.pi * min(relative, 1 - relative))),
+                        patient_key=hashed(self.salt, key),
+                        study_key=hashed(self.salt, f"{key}/study"),
+                        stack_key=hashed(self.salt, stack_id),
+                        placed=placed,
+                    ),
+                )
+            )
+        return labels
+
+    def finish(self) -> BuildPlan:
+        """The plan."""
+        protocol, name = self.protocol, self.manifest.name
+        if not self.rows or not self.places:
+            what = "no image" if not self.rows else "no label map"
+            raise NothingUsable(
+                f"{self.folder} holds {what} of view {protocol.carrier} in the layout of {name}; "
+                f"it should look like {self.manifest.layout[0].path}"
+            )
+        names = segment_order(self.codes.values())
+        table = pl.DataFrame(self.rows, infer_schema_length=None)
+        table = table.with_columns(split=split_codes(table, self.manifest))
+        examples = table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
+        fingerprint = Fingerprint()
+        fingerprint.add([protocol.as_dict(), self.manifest.model_dump(mode="json"), names, self.digests])
+        fingerprint.add([hashed(self.salt, name).hex()])
+        fingerprint.add_table(examples)
+        return BuildPlan(
+            protocol=protocol,
+            examples=examples,
+            skipped_phases=examples.clear(),
+            slices=tuple(self.slices),
+            left_out=pl.DataFrame(self.left_out, schema=LEFT_OUT, orient="row"),
+            choices=pl.DataFrame(schema=CHOICES),
+            without_boxes=pl.DataFrame(
+                [(one.stack_id, one.slice_index, NO_GEOMETRY) for one in self.slices],
+                schema=WITHOUT_BOXES,
+                orient="row",
+            ),
+            phases_untold=(),
+            sha256=fingerprint.sha256,
+            segmentations=NiftiLabels(names, tuple(self.digests), tuple(self.drawn), self.places),
+        )

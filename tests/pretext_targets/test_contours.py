@@ -1,0 +1,131 @@
+"""Contour files become annotations of the images they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicomgeom.catalogue import Catalogue, open_catalogue
+from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
+from dicomgeom.index import index
+from pretext_targets.build import build, plan_build
+from pretext_targets.contours import SEGMENT_NAMES, ContourAnnotation, index_contours, inside, read_contour
+from pretext_targets.protocol import Protocol, load_protocol
+from pretext_targets.reader import StoreReader
+from pretext_targets.verify import verify_store
+from tests.helpers.real import real_exam
+
+
+def write(path: Path, points: list[tuple[float, float]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{x:.2f} {y:.2f} \n" for x, y in points))
+    return str(path)
+
+
+def square(low: float, high: float) -> list[tuple[float, float]]:
+    return [(low, low), (high, low), (high, high), (low, high)]
+
+
+def test_a_pixel_is_inside_when_its_centre_is_or_lies_on_the_edge() -> None:
+    found = inside(np.array([(2, 1), (5, 1), (5, 3.5), (2, 3.5)]), 6, 8)
+    expected = np.zeros((6, 8), dtype=bool)
+    expected[1:4, 2:6] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_area_of_a_circle_is_that_of_its_pixels_wherever_it_lies() -> None:
+    angle = np.linspace(0, 2 * np.pi, 400)
+    for shift in (0.0, 0.25, 0.5):
+        points = 30 + shift + 20 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        assert inside(points, 64, 64).sum() == pytest.approx(np.pi * 400, rel=0.01)
+
+
+def test_a_contour_that_crosses_itself_is_its_area() -> None:
+    bow = np.array([(0, 0), (6, 6), (6, 0), (0, 6)], dtype=float)
+    assert 0 < inside(bow, 7, 7).sum() < 49
+
+
+def test_between_both_contours_lies_muscle(tmp_path: Path) -> None:
+    endo, epi = write(tmp_path / "i", square(4, 6)), write(tmp_path / "o", square(2, 8))
+    drawn = ContourAnnotation(endo, epi, 11, 12).read(SEGMENT_NAMES)
+    assert [int((drawn == code).sum()) for code in range(3)] == [11 * 12 - 49, 9, 40]
+    assert drawn[4, 4] == 1
+    counted_from_one = ContourAnnotation(endo, epi, 11, 12, first_pixel=1).read(SEGMENT_NAMES)
+    np.testing.assert_array_equal(counted_from_one[:-1, :-1], drawn[1:, 1:])
+
+
+def test_what_one_contour_alone_leaves_open_is_not_annotated(tmp_path: Path) -> None:
+    only_inner = ContourAnnotation(write(tmp_path / "i", square(4, 6)), "", 11, 12).read(SEGMENT_NAMES)
+    assert (only_inner == 1).sum() == 9
+    assert (only_inner == 255).sum() == 11 * 12 - 9
+    only_outer = ContourAnnotation("", write(tmp_path / "o", square(2, 8)), 11, 12).read(SEGMENT_NAMES)
+    assert (only_outer == 0).sum() == 11 * 12 - 49
+    assert (only_outer == 255).sum() == 49
+
+
+@pytest.mark.parametrize("text", ["", "1 2\n3 4\n", "1 2\n3\n4 5\n", "a b\n", "1 2\n3 nan\n4 5\n"])
+def test_a_file_that_is_no_polygon_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text(text)
+    with pytest.raises(UnusableFile, match="contour-broken"):
+        read_contour(str(tmp_path / "c.txt"))
+
+
+def test_contours_reach_the_images_whose_number_they_have(
+    export: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    for patient in ("PID-4711", "PID-4712"):
+        (tmp_path / "set" / patient / "cinesax").mkdir(parents=True)
+        for number, path in enumerate(sorted((export / patient / "0").iterdir())):
+            (tmp_path / "set" / patient / "cinesax" / f"{number}.dcm").symlink_to(path)
+    index([tmp_path / "set"], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    place = tmp_path / "contours" / "PID-4711" / "contours"
+    write(place / "i" / "IM-0001-0005-icontour-manual.txt", square(20, 24))
+    write(place / "o" / "IM-0001-0005-ocontour-manual.txt", square(16, 28))
+    write(place / "i" / "IM-0001-0099-icontour-manual.txt", square(20, 24))
+    # Of which patient this one is cannot be told.
+    write(tmp_path / "contours" / "cinesax" / "i" / "IM-0001-0003-icontour-manual.txt", square(20, 24))
+    found = index_contours(tmp_path / "contours", catalogue)
+    assert (len(found), found.unmatched) == (1, 2)
+    plan = plan_build(catalogue, protocol, segmentations=found)
+    build(plan, tmp_path / "store.zarr")
+    reader = StoreReader(tmp_path / "store.zarr")
+    drawn = reader.read("segmentation", np.arange(len(reader)))
+    (annotated,) = np.flatnonzero((drawn != 255).all(axis=(1, 2)))
+    # The sixth image is the third phase of the second slice.
+    assert reader.column("phase_index")[annotated] == 2
+    assert reader.column("slice_index")[annotated] == 1
+    assert set(np.unique(drawn[annotated])) == {0, 1, 2}
+
+
+def test_folders_without_contours_of_the_catalogue_say_so(catalogue: Catalogue, tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="is no folder"):
+        index_contours(tmp_path / "gone", catalogue)
+    with pytest.raises(NothingUsable, match="holds no contour"):
+        index_contours(tmp_path, catalogue)
+    write(tmp_path / "other" / "c" / "i" / "IM-0001-0002-icontour-manual.txt", square(2, 4))
+    with pytest.raises(NothingUsable, match="none of the 1 images"):
+        index_contours(tmp_path, catalogue)
+
+
+@pytest.mark.real
+def test_all_contours_of_two_real_patients_are_found_and_lie_on_blood(tmp_path: Path) -> None:
+    folder = real_exam("cardiac-sunnybrook")
+    index([folder], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    found = index_contours(folder, catalogue)
+    assert (len(found), found.unmatched) == (38, 0)
+    protocol = load_protocol("cardiac-sax").with_changes(frames="all", rows=160, columns=160, spacing_mm=1.4)
+    build(plan_build(catalogue, protocol, segmentations=found), tmp_path / "store")
+    assert verify_store(tmp_path / "store", recompute=4) == []
+    reader = StoreReader(tmp_path / "store")
+    drawn = reader.read("segmentation", np.arange(len(reader)))
+    images = reader.read("image", np.arange(len(reader)))
+    with_muscle = np.flatnonzero((drawn == 2).any(axis=(1, 2)))
+    assert with_muscle.size == 19
+    brighter = [
+        images[one][drawn[one] == 1].mean() > images[one][drawn[one] == 2].mean() for one in with_muscle
+    ]
+    assert np.mean(brighter) > 0.9

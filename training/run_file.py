@@ -1,0 +1,54 @@
+"""``run.json``: what a run says about itself. Reading it needs no torch, so that a report may."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dicomgeom.errors import IntegrityError, WrongVersion
+
+RUN_FILE = "run.json"
+RUN_FORMAT, RUN_VERSION = "anatprep-run", 1
+RUNNING, DONE = "running", "done"
+
+KEYS = {"state": str, "recipe": dict, "recipe_sha256": str, "stores": dict, "init_sha256": str, "notes": list}
+"""What every run says, and as what."""
+
+KEYS_DONE = {"steps": int, "seconds": int | float, "images_per_second": int | float, "losses": dict}
+"""What a finished one says besides."""
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """What a run says about itself.
+
+    Raises
+    ------
+    IntegrityError, WrongVersion
+        The folder is no run, is damaged, or is of another version.
+    """
+    path = run / RUN_FILE
+    if not path.is_file():
+        raise IntegrityError(f"{run} is no run: it has no {RUN_FILE}; make one with anatprep train")
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise IntegrityError(f"{path} is damaged: it is not JSON; train again in another folder") from error
+    if not isinstance(read, dict) or read.get("format") != RUN_FORMAT:
+        raise IntegrityError(f"{path} does not describe a run of anatprep; give the folder of a run")
+    if read.get("version") != RUN_VERSION:
+        raise WrongVersion(
+            f"{path} has version {read.get('version')} of its format, not {RUN_VERSION}; train again"
+        )
+    expected = KEYS | (KEYS_DONE if read.get("state") == DONE else {})
+    wrong = [key for key, kind in expected.items() if not isinstance(read.get(key), kind)]
+    if read.get("state") not in (RUNNING, DONE, None):
+        wrong.append("state")
+    if "recipe" not in wrong and not isinstance(read["recipe"].get("steps"), int):
+        wrong.append("recipe.steps")
+    if wrong:
+        raise IntegrityError(
+            f"{path} is damaged: {', '.join(wrong)} missing or of the wrong kind; "
+            "train again in another folder"
+        )
+    return read
