@@ -133,14 +133,16 @@ def index(
     Raises
     ------
     NothingUsable
-        When no file is an MR image with a position; the catalogue then still says why.
+        When no file is an MR image with a position; the catalogue then still says why, unless it
+        held images before, which it keeps.
     WrongUse, IntegrityError
         For sources that do not exist, and a target folder that holds something else.
     """
     check_target(catalogue)
     how = How(strict_frames, read_overrides(views) if views else ())
     stamp = Stamp.of(how)
-    with locked(catalogue):
+    # The team is called first: new processes load their modules while files are listed.
+    with locked(catalogue), team_of(workers, scheduler, "dicomgeom.sorting") as team:
         found = _listed(sources, progress)
         listed = len(found)
         salt = salt_of(catalogue, salt_file)
@@ -149,10 +151,9 @@ def index(
             with spools_in(catalogue):  # sweeps up after a run that was killed behind its last table
                 Journal(catalogue, stamp.read_by).clear()
         else:
-            with team_of(workers, scheduler) as team:
-                held = [found]
-                del found  # of a million files nothing is kept longer than it is needed
-                read = _bring_up_to_date(catalogue, held, salt, how, stamp, team, progress)
+            held = [found]
+            del found  # of a million files nothing is kept longer than it is needed
+            read = _bring_up_to_date(catalogue, held, salt, how, stamp, team, progress)
     summary = _summary(catalogue, read=read, unchanged=listed - read)
     if "ok" not in summary.files:
         reasons = (

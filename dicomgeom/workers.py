@@ -102,7 +102,7 @@ class OnDask:
 
 
 @contextmanager
-def team_of(workers: int, scheduler: str | None) -> Iterator[Team]:
+def team_of(workers: int, scheduler: str | None, needs: str = "dicomgeom") -> Iterator[Team]:
     """Call a team together and send it home afterwards.
 
     Parameters
@@ -111,6 +111,8 @@ def team_of(workers: int, scheduler: str | None) -> Iterator[Team]:
         Processes on this machine, this one included.
     scheduler
         Address of a dask scheduler, tcp://host:port; `workers` then says nothing.
+    needs
+        Module that new processes load at once, while this one begins the work.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def team_of(workers: int, scheduler: str | None) -> Iterator[Team]:
             pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_settle)
             stack.callback(pool.shutdown, cancel_futures=True)
             for _ in range(workers - 1):
-                pool.submit(_load)  # new processes load their modules while this one begins the work
+                pool.submit(_load, needs)
             yield Together(pool, workers - 1)
 
 
@@ -139,8 +141,8 @@ def _settle() -> None:
     os.environ["POLARS_MAX_THREADS"] = "1"
 
 
-def _load() -> None:
-    importlib.import_module("dicomgeom.sorting")
+def _load(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _client_of(scheduler: str) -> Any:

@@ -104,7 +104,15 @@ def test_clipped_points_lie_in_both_images_where_the_planes_cross(planes: Planes
     assert shared is not None
     here_along = np.sort((here_mm - shared.point_mm) @ shared.direction)
     there_along = np.sort((there_mm - shared.point_mm) @ shared.direction)
-    assert min(here_along[1], there_along[1]) >= max(here_along[0], there_along[0]) - 1e-4
+    common = max(here_along[0], there_along[0]), min(here_along[1], there_along[1])
+    assert common[1] >= common[0] - 1e-4
+    # What is left when both clip it lies on the pixels of both images, and so do all points between.
+    points = shared.point_mm + np.linspace(*common, 5)[:, None] * shared.direction
+    for image in (plane, partner):
+        pixels = image.to_pixel(points)
+        assert (pixels >= -0.5 - 1e-3).all()
+        assert (pixels <= np.array([image.columns, image.rows]) - 0.5 + 1e-3).all()
+        np.testing.assert_allclose(image.distance_mm(points), 0, atol=1e-5)
 
 
 @given(crossing_planes())
