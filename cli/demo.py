@@ -65,7 +65,7 @@ class Extent:
         """A small network and a steep schedule: the papers' settings need hours."""
         return (
             f"backbone.width={self.width}", "batch_size=10", "log_every=10", "validation_images=24",
-            "optimiser.learning_rate=3e-3", "schedule.kind=polynomial",
+            "schedule.kind=polynomial",
         )  # fmt: skip
 
 
@@ -181,8 +181,8 @@ def _learn(
     way.step(
         "pretrain", "train", "pretrain-mtl", "--store", pretext, "-o", pretrained, "--device", device,
         _settings(
-            *extent.in_minutes, f"steps={extent.pretraining_steps}", "validate_every=150",
-            "checkpoint_every=150",
+            *extent.in_minutes, "optimiser.learning_rate=3e-3", f"steps={extent.pretraining_steps}",
+            "validate_every=150", "checkpoint_every=150",
         ),
     )  # fmt: skip
     few = _settings(
