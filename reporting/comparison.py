@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reporting.run_section import EVALUATION_FILE, RUN_FILE, read_evaluation, read_run, spelled, start_of
+from reporting.run_section import EVALUATION_FILE, read_evaluation, spelled, start_of
 from reporting.sections import Section, Table, counted
+from training.run_file import RUN_FILE, read_run
 
 Ground = tuple[str, str, frozenset[str]]
 """Split, protocol and patients of an evaluation: only runs with equal ground can be compared."""

@@ -11,24 +11,20 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomgeom.errors import IntegrityError, WrongVersion
+from dicomgeom.errors import IntegrityError
 from reporting import colours
 from reporting.charts import LineChart, line_chart
 from reporting.pictures import Picture, classes_png, grey_png, heat_png
 from reporting.sections import Fact, Section, Strip, Table, counted
+from training.run_file import read_run
 
 HEAT_COLOURS = ("#ff6b6b", "#5fe08d", "#ffd166", "#c792ea")
 """One for each heatmap of a prediction."""
 
 SAMPLES_PICTURED = 6
 
-RUN_FILE, LOG_FILE, EVALUATION_FILE, SAMPLES_FILE = "run.json", "log.jsonl", "evaluation.json", "samples.npz"
-RUN_FORMAT, RUN_VERSION = "anatprep-run", 1
-"""Names of the training's files, spelled again here because importing the training loads torch."""
-
-RUN_KEYS = {"state": str, "recipe": dict}
-RECIPE_KEYS = {"name": str, "steps": int, "batch_size": int}
-"""What a page on a run cannot do without."""
+LOG_FILE, EVALUATION_FILE, SAMPLES_FILE = "log.jsonl", "evaluation.json", "samples.npz"
+"""Names of the training's files, spelled again here because the modules that write them load torch."""
 
 
 def run_section(folder: Path, anchor: str) -> Section:
@@ -67,35 +63,6 @@ def _notes(run: Mapping[str, Any]) -> tuple[str, ...]:
     if run["state"] != "done":
         notes.insert(0, "This run is not finished; the same command goes on.")
     return tuple(notes)
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Read what a run says about itself.
-
-    Raises
-    ------
-    IntegrityError, WrongVersion
-        When it is damaged, or of another version.
-    """
-    path = folder / RUN_FILE
-    run = read_json(path)
-    if run.get("format") != RUN_FORMAT:
-        raise IntegrityError(f"{path} does not describe a run of anatprep; give the folder of a run")
-    if run.get("version") != RUN_VERSION:
-        raise WrongVersion(
-            f"{path} has version {run.get('version')} of its format, not {RUN_VERSION}; train again"
-        )
-    recipe = run.get("recipe")
-    faults = [key for key, kind in RUN_KEYS.items() if not isinstance(run.get(key), kind)]
-    if isinstance(recipe, dict):
-        faults += [
-            f"recipe.{key}" for key, kind in RECIPE_KEYS.items() if not isinstance(recipe.get(key), kind)
-        ]
-    if faults:
-        raise IntegrityError(
-            f"{path} is damaged: {', '.join(faults)} missing or of a wrong type; train the run again"
-        )
-    return run
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:

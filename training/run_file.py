@@ -15,6 +15,9 @@ RUNNING, DONE = "running", "done"
 KEYS = {"state": str, "recipe": dict, "recipe_sha256": str, "stores": dict, "init_sha256": str, "notes": list}
 """What every run says, and as what."""
 
+KEYS_RECIPE = {"name": str, "steps": int, "batch_size": int}
+"""What its recipe says at the least."""
+
 KEYS_DONE = {"steps": int, "seconds": int | float, "images_per_second": int | float, "losses": dict}
 """What a finished one says besides."""
 
@@ -44,8 +47,11 @@ def read_run(run: Path) -> dict[str, Any]:
     wrong = [key for key, kind in expected.items() if not isinstance(read.get(key), kind)]
     if read.get("state") not in (RUNNING, DONE, None):
         wrong.append("state")
-    if "recipe" not in wrong and not isinstance(read["recipe"].get("steps"), int):
-        wrong.append("recipe.steps")
+    if "recipe" not in wrong:
+        recipe = read["recipe"]
+        wrong += [
+            f"recipe.{key}" for key, kind in KEYS_RECIPE.items() if not isinstance(recipe.get(key), kind)
+        ]
     if wrong:
         raise IntegrityError(
             f"{path} is damaged: {', '.join(wrong)} missing or of the wrong kind; "

@@ -68,7 +68,7 @@ def test_other_folders_are_no_runs(run: Path, tmp_path: Path) -> None:
     [
         ({"recipe": 3, "notes": None}, "damaged: recipe, notes missing or of the wrong kind"),
         ({"state": "sleeping"}, "damaged: state "),
-        ({"recipe": {}}, "damaged: recipe.steps "),
+        ({"recipe": {}}, "damaged: recipe.name, recipe.steps, recipe.batch_size "),
         ({"losses": None}, "damaged: losses "),
     ],
 )
