@@ -91,7 +91,8 @@ def test_other_things_than_weights_are_refused_in_one_line(tmp_path: Path) -> No
     (tmp_path / "text.safetensors").write_text("no weights")
     (tmp_path / "folder").mkdir()
     (tmp_path / "unfinished").mkdir()
-    described = {"format": "anatprep-run", "version": 1, "state": "running", "recipe": {"steps": 1}}
+    recipe = {"name": "x", "steps": 1, "batch_size": 1}
+    described = {"format": "anatprep-run", "version": 1, "state": "running", "recipe": recipe}
     described |= {"recipe_sha256": "", "stores": {}, "init_sha256": "", "notes": []}
     (tmp_path / "unfinished" / "run.json").write_text(json.dumps(described))
     (tmp_path / "damaged").mkdir()
