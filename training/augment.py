@@ -38,6 +38,7 @@ VISIBLE_FRACTION = 0.5
 """A box of which a smaller part of the area lies inside the image counts as absent."""
 
 _ROTATION, _ZOOM, _SHIFT_X, _SHIFT_Y, _FLIP_X, _FLIP_Y, _GAIN, _OFFSET, _GAMMA, _NOISE_SD, _NOISE = range(11)
+_WINDOW_X, _WINDOW_Y = 11, 12
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,37 @@ class Motion:
         (b, 3, 3) float64: store pixel (column, row, 1) -> augmented pixel.
     zoom
         (b,) float64: lengths grow by this factor.
+    rows, columns
+        Size of the augmented images.
     """
 
     matrix: Tensor
     zoom: Tensor
+    rows: int
+    columns: int
+
+
+def still(count: int, rows: int, columns: int, device: torch.device) -> Motion:
+    """The motion that leaves `count` images of this size where they are."""
+    one = torch.ones(count, dtype=torch.float64, device=device)
+    return Motion(torch.diag_embed(one[:, None].expand(count, 3)), one, rows, columns)
+
+
+def windowed(motion: Motion, share: float, draw: Tensor) -> Motion:
+    """A motion, and then only a window of the image, at a place drawn at random.
+
+    Parameters
+    ----------
+    share
+        Side of the window over the side of the image.
+    draw
+        (b,) int64 keys.
+    """
+    rows, columns = max(1, round(share * motion.rows)), max(1, round(share * motion.columns))
+    matrix = motion.matrix.clone()
+    matrix[:, 0, 2] -= (uniform(draw, _WINDOW_X).double() * (motion.columns - columns + 1)).floor()
+    matrix[:, 1, 2] -= (uniform(draw, _WINDOW_Y).double() * (motion.rows - rows + 1)).floor()
+    return Motion(matrix, motion.zoom, rows, columns)
 
 
 def draw_motion(settings: AugmentSettings, draw: Tensor, rows: int, columns: int) -> Motion:
@@ -79,7 +107,8 @@ def draw_motion(settings: AugmentSettings, draw: Tensor, rows: int, columns: int
     shift_y = between(-settings.shift_fraction, settings.shift_fraction, _SHIFT_Y) * rows
     mirror_x = torch.where(uniform(draw, _FLIP_X) < settings.flip_left_right, -1.0, 1.0).double()
     mirror_y = torch.where(uniform(draw, _FLIP_Y) < settings.flip_up_down, -1.0, 1.0).double()
-    return Motion(motion_matrix(angle, zoom, shift_x, shift_y, mirror_x, mirror_y, rows, columns), zoom)
+    matrix = motion_matrix(angle, zoom, shift_x, shift_y, mirror_x, mirror_y, rows, columns)
+    return Motion(matrix, zoom, rows, columns)
 
 
 def motion_matrix(
@@ -105,19 +134,23 @@ def motion_matrix(
 def warp(image: Tensor, motion: Motion, *, mode: str = "bilinear") -> Tensor:
     """Sample images (b, c, rows, columns) on their augmented grids; outside the store's grid they are 0.
 
-    `affine_grid` and `grid_sample` run on coordinates in which the outer edges of the image are -1 and 1
+    `affine_grid` and `grid_sample` run on coordinates in which the outer edges of an image are -1 and 1
     (``align_corners=False``): u = (2 x + 1) / columns - 1.
     """
-    rows, columns = image.shape[-2:]
-    normalised_from_pixel = torch.tensor(
+    store = _normalised_from_pixel(image.shape[-2], image.shape[-1], image.device)
+    augmented = _normalised_from_pixel(motion.rows, motion.columns, image.device)
+    theta = store @ torch.linalg.inv(motion.matrix) @ torch.linalg.inv(augmented)
+    size = [*image.shape[:2], motion.rows, motion.columns]
+    grid = affine_grid(theta[:, :2].to(image.dtype), size, align_corners=False)
+    return grid_sample(image, grid, mode=mode, padding_mode="zeros", align_corners=False)
+
+
+def _normalised_from_pixel(rows: int, columns: int, device: torch.device) -> Tensor:
+    return torch.tensor(
         [[2.0 / columns, 0.0, 1.0 / columns - 1.0], [0.0, 2.0 / rows, 1.0 / rows - 1.0], [0.0, 0.0, 1.0]],
         dtype=torch.float64,
-        device=image.device,
+        device=device,
     )
-    store_from_augmented = torch.linalg.inv(motion.matrix)
-    theta = normalised_from_pixel @ store_from_augmented @ torch.linalg.inv(normalised_from_pixel)
-    grid = affine_grid(theta[:, :2].to(image.dtype), list(image.shape), align_corners=False)
-    return grid_sample(image, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
 def move_lines(line: Tensor, matrix: Tensor) -> Tensor:
@@ -145,7 +178,7 @@ def visible_fraction(box_centre: Tensor, side_px: Tensor, rows: int, columns: in
     return torch.nan_to_num(inside, nan=0.0)
 
 
-def move_labels(labels: Mapping[str, Tensor], motion: Motion, rows: int, columns: int) -> dict[str, Tensor]:
+def move_labels(labels: Mapping[str, Tensor], motion: Motion) -> dict[str, Tensor]:
     """The labels of a batch after the motion; see the module's text for the rule of each."""
     moved = dict(labels)
     zoom = motion.zoom.float()
@@ -155,7 +188,7 @@ def move_labels(labels: Mapping[str, Tensor], motion: Motion, rows: int, columns
     if "box_centre" in labels:
         side_px = labels["box_side_px"] * zoom
         centre = move_points(labels["box_centre"], motion.matrix)
-        visible = visible_fraction(centre, side_px, rows, columns) >= VISIBLE_FRACTION
+        visible = visible_fraction(centre, side_px, motion.rows, motion.columns) >= VISIBLE_FRACTION
         moved |= {
             "box_centre": centre,
             "box_side_px": side_px,

@@ -13,6 +13,7 @@ from monai.networks.nets.basic_unet import BasicUNet
 from torch import Tensor, nn
 
 from dicomgeom.errors import WrongUse
+from training.settings import BackboneSettings
 
 
 class Backbone(nn.Module):
@@ -131,8 +132,6 @@ class BasicUNetBackbone(Backbone):
         return decoded[::-1]
 
 
-def make_backbone(kind: str, width: int) -> Backbone:
-    """The network a recipe names; only "basic-unet" so far."""
-    if kind == "basic-unet":
-        return BasicUNetBackbone(width)
-    raise WrongUse(f"there is no backbone called {kind!r}; known: basic-unet")
+def make_backbone(settings: BackboneSettings) -> Backbone:
+    """The network a recipe names."""
+    return BasicUNetBackbone(settings.width)

@@ -1,14 +1,9 @@
-"""Store -> batches: which rows a stream learns from, in which order, and how raw arrays become a batch.
-
-The order is a function of (seed, stream, epoch, row) alone, so a run goes on from its step number without
-any state of a sampler. An epoch is one pass through all rows; batches run on across its end.
-"""
+"""Store -> batches: which rows a stream can learn from, and how raw arrays become a batch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +15,11 @@ from dicomgeom.errors import WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from pretext_targets.store import NOT_ANNOTATED, SPLITS, StoreAttributes
-from training.augment import Motion, change_intensity, draw_motion, move_labels, warp
-from training.draws import mixed, shuffled
+from training.augment import change_intensity, draw_motion, move_labels, still, warp, windowed
 from training.settings import AugmentSettings
 from training.sources import READ_AT_ONCE, Rows, Source
-from training.tasks.task import Batch, StoreFacts, Task
+from training.tasks.task import Batch, Crop, StoreFacts, Task
+from training.units import Picked
 
 STATISTICS: Mapping[str, tuple[str, ...]] = {
     "image-z-score": ("image_mean", "image_std"),
@@ -35,10 +30,11 @@ STATISTICS: Mapping[str, tuple[str, ...]] = {
 }
 """The store's columns that each kind of normalisation takes."""
 
+WHOLE = Crop()
+"""The whole grid."""
+
 SMALLEST_SPREAD = 1e-6
 """An image that varies less than this is constant; dividing by it would make noise of rounding."""
-
-_ORDER, _DRAW = 101, 102
 
 
 def facts_of(attributes: StoreAttributes) -> StoreFacts:
@@ -66,7 +62,7 @@ def raw_names(task: Task, normalise: str) -> tuple[str, ...]:
 def label_columns(
     reader: StoreReader, task: Task, rows: Rows, progress: Progress = silent
 ) -> dict[str, NDArray[Any]]:
-    """The small arrays by which a task judges rows; ``has_segmentation`` in the place of the segmentation.
+    """The small arrays by which a task judges rows, and the rows; see `Task.usable`.
 
     Raises
     ------
@@ -80,6 +76,7 @@ def label_columns(
             "which this recipe learns from; give a labelled store, or a recipe that needs no such labels"
         )
     columns = {name: reader.column(name)[rows] for name in sorted(task.needs - {"segmentation"})}
+    columns["row"] = rows
     if "segmentation" in task.needs:
         columns["has_segmentation"] = _annotated(reader, rows, progress)
     return columns
@@ -132,54 +129,13 @@ def chosen_patients(patients: Sequence[str], count: int, seed: int) -> set[str]:
     return set(known[:count])
 
 
-@dataclass
-class Order:
-    """Endless shuffled passes through rows, seekable at any place.
-
-    Parameters
-    ----------
-    rows
-        (n,) the rows to pass through.
-    seed, stream
-        Keys of the shuffling.
-    """
-
-    rows: Rows
-    seed: int
-    stream: int
-
-    def __post_init__(self) -> None:
-        self._passes: dict[int, NDArray[np.int64]] = {}
-
-    def _pass(self, epoch: int) -> NDArray[np.int64]:
-        if epoch not in self._passes:
-            shuffle = shuffled(len(self.rows), self.seed, self.stream, _ORDER, epoch).numpy()
-            self._passes = {epoch - 1: self._passes[epoch - 1]} if epoch - 1 in self._passes else {}
-            self._passes[epoch] = self.rows[shuffle]
-        return self._passes[epoch]
-
-    def batch(self, turn: int, size: int) -> tuple[Rows, Tensor]:
-        """Rows (size,) of the stream's turn number `turn` and their keys for random draws (size,) int64.
-
-        A key is a function of (seed, stream, epoch, row): a row that comes twice, even in one batch of a
-        small store, comes in two epochs, and is augmented anew.
-        """
-        places = np.arange(turn * size, (turn + 1) * size)
-        epochs, within = np.divmod(places, len(self.rows))
-        rows = np.array(
-            [self._pass(int(e))[int(w)] for e, w in zip(epochs, within, strict=True)], dtype=np.int64
-        )
-        keys = mixed(self.seed, self.stream, _DRAW, torch.from_numpy(epochs), torch.from_numpy(rows))
-        return rows, keys
-
-
 def prepare(
     raw: Mapping[str, Tensor],
-    rows: Rows,
-    draw: Tensor,
+    picked: Picked,
     facts: StoreFacts,
     normalise: str,
     augment: AugmentSettings | None,
+    crop: Crop = WHOLE,
 ) -> Batch:
     """Raw arrays of rows -> a batch: dequantised, augmented, normalised, with the labels carried along.
 
@@ -187,25 +143,30 @@ def prepare(
     ----------
     raw
         As a `Source` fetches them, on the training device.
-    draw
-        (b,) int64 keys of the random draws.
+    picked
+        Their rows, the keys of their random draws, and their units.
     augment
         None for the images as they are.
+    crop
+        Which window of the augmented image.
     """
     image = dequantised(raw)[:, None]
     device, count = image.device, image.shape[0]
-    draw = draw.to(device)
+    draw = picked.keys.to(device)
     labels = _labels(raw, facts, count, device)
-    matrix = torch.eye(3, dtype=torch.float64, device=device).expand(count, 3, 3)
+    motion = still(count, facts.rows, facts.columns, device)
     if augment is not None and augment.moves:
-        motion: Motion = draw_motion(augment, draw, facts.rows, facts.columns)
-        image, matrix = warp(image, motion), motion.matrix
-        labels = move_labels(labels, motion, facts.rows, facts.columns)
+        motion = draw_motion(augment, draw, facts.rows, facts.columns)
+    if crop.share < 1.0:
+        motion = windowed(motion, crop.share, draw)
+    if crop.share < 1.0 or (augment is not None and augment.moves):
+        image, labels = warp(image, motion), move_labels(labels, motion)
     image = normalised(image, raw, normalise)
     if augment is not None:
         image = change_intensity(augment, image, draw)
-    example = torch.from_numpy(rows).to(device)
-    return Batch(image.contiguous(memory_format=torch.channels_last), labels, matrix, example, draw)
+    example, unit = torch.from_numpy(picked.rows).to(device), picked.unit.to(device)
+    image = image.contiguous(memory_format=torch.channels_last)
+    return Batch(image, labels, motion.matrix, example, draw, unit)
 
 
 def dequantised(raw: Mapping[str, Tensor]) -> Tensor:
@@ -246,5 +207,9 @@ def plain_batches(
     """Rows in their order as batches without augmentation: for validation, evaluation and pictures."""
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
-        raw = source.fetch(some)
-        yield some, prepare(raw, some, torch.from_numpy(some), facts, normalise, None)
+        yield some, prepare(source.fetch(some), as_they_are(some), facts, normalise, None)
+
+
+def as_they_are(rows: Rows) -> Picked:
+    """Rows as single slices, each the key of its own draws: the same ones whenever it is looked at."""
+    return Picked(rows, torch.from_numpy(rows), torch.arange(len(rows)))

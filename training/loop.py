@@ -113,6 +113,8 @@ def train(
     # Asked for on its own: a run that was killed between the two writings gets its record, too.
     if team.first and not (run / SEEN_FILE).is_file():
         write_seen_patients(run, _seen_by(streams, readers, initial))
+    for stream in streams:
+        stream.task.begin(model.backbone)
     training = Training(recipe, run, model, streams, chosen, team, progress)
     position = training.learn()
     if team.first:

@@ -21,12 +21,9 @@ from dicomgeom.errors import IntegrityError, WrongVersion
 from training.backbones import Backbone, make_backbone
 from training.checkpoint import write_atomically
 from training.recipe import Recipe, checked_recipe
-from training.settings import Stream, TaskOptions
-from training.tasks.app import AnatomicalPosition
-from training.tasks.location import Location
-from training.tasks.mtl import OrientationAndLocation
-from training.tasks.orientation import Orientation
-from training.tasks.segmentation import Segmentation
+from training.settings import Settings
+from training.task_options import Stream, TaskOptions
+from training.tasks.registry import TASKS
 from training.tasks.task import StoreFacts, Task
 
 WEIGHTS_FORMAT, WEIGHTS_VERSION = "anatprep-weights", 1
@@ -66,16 +63,8 @@ class Model(nn.Module):
 
 def make_task(stream: Stream, options: TaskOptions, backbone: Backbone, facts: StoreFacts) -> Task:
     """The task a stream names, with a fresh head for the labels of its store."""
-    if stream.task == "app":
-        return AnatomicalPosition(backbone, facts)
-    if stream.task == "orientation":
-        return Orientation(backbone, facts)
-    if stream.task == "location":
-        return Location(backbone, facts, options.location.mapping)
-    if stream.task == "mtl":
-        return OrientationAndLocation(backbone, facts, options.mtl.mapping, options.mtl.location_weight)
-    chosen = options.segmentation
-    return Segmentation(backbone, facts, chosen.structures, chosen.cross_entropy, chosen.dice)
+    chosen: Settings | None = getattr(options, stream.task.replace("-", "_"), None)
+    return TASKS[stream.task](backbone, facts, **({} if chosen is None else dict(chosen)))
 
 
 def make_model(recipe: Recipe, facts: Sequence[StoreFacts]) -> Model:
@@ -87,7 +76,7 @@ def make_model(recipe: Recipe, facts: Sequence[StoreFacts]) -> Model:
         Of the store of each stream, in the streams' order.
     """
     torch.manual_seed(recipe.seed)
-    backbone = make_backbone(recipe.backbone.kind, recipe.backbone.width)
+    backbone = make_backbone(recipe.backbone)
     for one in facts:
         backbone.check_side(one.rows, one.columns)
     tasks = {

@@ -26,14 +26,10 @@ from training.settings import (
     OptimiserSettings,
     ScheduleSettings,
     Settings,
-    Stream,
-    TaskOptions,
 )
+from training.task_options import DOWNSTREAM, Stream, TaskOptions
 
 RECIPE_FOLDER = "recipes"
-
-DOWNSTREAM = ("segmentation",)
-"""Tasks that learn from annotations: `subjects` limits these where a recipe has any."""
 
 
 class Recipe(Settings):

@@ -103,11 +103,12 @@ class Training:
         number, turn = recipe.turn_of(step)
         stream = self.streams[number]
         self._set_learning_rate(step)
-        batch = stream.batch(turn, recipe, self.team)
+        crops = stream.crops(turn, recipe, self.team)
+        stream.task.before_step(step, recipe.steps)
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=recipe.amp and self.device.type == "cuda"
         ):
-            parts = stream.task.loss(self.model.backbone, [batch])
+            parts = stream.task.loss(self.model.backbone, crops)
         totals = self.team.totals(parts)
         weights = stream.task.weights
         losses = [
@@ -119,8 +120,8 @@ class Training:
         self.team.add_gradients(self.learned)
         self._penalise_and_clip()
         self.optimiser.step()
-        stream.task.after_step(self.model.backbone, step)
-        self._count(stream, totals, batch.image.shape[0] * self.team.size)
+        stream.task.after_step(self.model.backbone, step, recipe.steps)
+        self._count(stream, totals, crops[0].image.shape[0] * self.team.size)
 
     def _set_learning_rate(self, step: int) -> None:
         rate = learning_rate(

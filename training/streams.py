@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from pretext_targets.store import SPLITS
 from training.data import (
-    Order,
+    as_they_are,
     chosen_patients,
     facts_of,
     label_columns,
@@ -24,10 +25,13 @@ from training.data import (
     sound_rows,
 )
 from training.model import Model
-from training.recipe import DOWNSTREAM, Recipe
+from training.order import Order
+from training.recipe import Recipe
 from training.sources import Rows, Source, open_source
+from training.task_options import DOWNSTREAM
 from training.tasks.task import Batch, StoreFacts, Task
 from training.team import Team
+from training.units import Picked, Units, make_units, view_keys
 
 
 @dataclass
@@ -36,10 +40,10 @@ class LearningStream:
 
     Attributes
     ----------
-    source, order
-        Where its rows come from, and in which order they are trained on.
+    source, order, units
+        Where its rows come from, in which order they are trained on, and what belongs to each.
     validation
-        Rows to validate on; may be empty.
+        Rows to validate on; may be empty. `validation_units` says what belongs to each.
     patients
         Keys of the patients trained on.
     switched_off
@@ -51,16 +55,51 @@ class LearningStream:
     facts: StoreFacts
     source: Source
     order: Order
+    units: Units
     validation: Rows
+    validation_units: Units
     patients: frozenset[str]
     switched_off: tuple[str, ...]
 
-    def batch(self, turn: int, recipe: Recipe, team: Team) -> Batch:
-        """One member's share of the stream's batch number `turn`, augmented; announces the next one."""
-        rows, keys = team.share(*self.order.batch(turn, recipe.batch_size))
-        raw = self.source.fetch(rows)
-        self.source.announce(team.share(*self.order.batch(turn + 1, recipe.batch_size))[0])
-        return prepare(raw, rows, keys, self.facts, recipe.normalise, recipe.augment)
+    def crops(self, turn: int, recipe: Recipe, team: Team) -> list[Batch]:
+        """One member's share of the stream's batch number `turn`, augmented: a batch for each crop.
+
+        The next one is announced to the source.
+        """
+        picked = self._picked(turn, recipe, team)
+        raw = self.source.fetch(_all_rows(picked))
+        self.source.announce(_all_rows(self._picked(turn + 1, recipe, team)))
+        return self._views(picked, raw, recipe, augmented=True)
+
+    def validation_crops(self, recipe: Recipe) -> Iterator[list[Batch]]:
+        """The validation rows in batches: as they are, or, for tasks of several views, on fixed draws."""
+        for start in range(0, len(self.validation), recipe.batch_size):
+            plain = as_they_are(self.validation[start : start + recipe.batch_size])
+            picked = self.validation_units.pick(plain.rows, plain.keys)
+            raw = self.source.fetch(_all_rows(picked))
+            yield self._views(picked, raw, recipe, augmented=len(self.task.crops) > len(picked))
+
+    def _picked(self, turn: int, recipe: Recipe, team: Team) -> list[Picked]:
+        return self.units.pick(*team.share(*self.order.batch(turn, recipe.batch_size)))
+
+    def _views(
+        self, picked: Sequence[Picked], raw: Mapping[str, Tensor], recipe: Recipe, *, augmented: bool
+    ) -> list[Batch]:
+        """One batch for each crop the task wants; the crops of a pair show its two slices."""
+        starts = np.cumsum([0, *(len(one.rows) for one in picked)])
+        views = []
+        for number, crop in enumerate(self.task.crops):
+            which = number % len(picked)
+            rows, keys = picked[which].rows, view_keys(picked[which].keys, number)
+            part = {name: values[starts[which] : starts[which + 1]] for name, values in raw.items()}
+            augment = recipe.augment if augmented else None
+            view = Picked(rows, keys, picked[which].unit)
+            views.append(prepare(part, view, self.facts, recipe.normalise, augment, crop))
+        return views
+
+
+def _all_rows(picked: Sequence[Picked]) -> Rows:
+    return picked[0].rows if len(picked) == 1 else np.concatenate([one.rows for one in picked])
 
 
 def open_stores(recipe: Recipe, stores: Mapping[str, Path]) -> dict[str, StoreReader]:
@@ -128,11 +167,19 @@ def open_streams(
         notes += _beyond_the_paper(recipe, label, facts_of(reader.attributes).view)
         if not len(rows.validation):
             notes.append(f"{label}: no validation patients with labels: the run goes on without validation")
-        order = Order(rows.training, recipe.seed, number)
-        patients = frozenset(patients_of(reader, rows.training))
-        facts, source = facts_of(reader.attributes), sources[stream.store]
         streams.append(
-            LearningStream(label, task, facts, source, order, rows.validation, patients, rows.switched_off)
+            LearningStream(
+                label=label,
+                task=task,
+                facts=facts_of(reader.attributes),
+                source=sources[stream.store],
+                order=Order(rows.units.rows, recipe.seed, number),
+                units=rows.units,
+                validation=rows.validation,
+                validation_units=rows.validation_units,
+                patients=frozenset(patients_of(reader, rows.training)),
+                switched_off=rows.switched_off,
+            )
         )
     return streams, notes
 
@@ -147,8 +194,13 @@ def _beyond_the_paper(recipe: Recipe, label: str, view: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Chosen:
+    """All training rows with their units; the validation units, thinned, with all of theirs."""
+
     training: Rows
+    units: Units
     validation: Rows
+    validation_units: Units
+    held: Rows
     switched_off: tuple[str, ...]
 
 
@@ -169,7 +221,16 @@ def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progre
         training = training[np.array([patient in kept for patient in patients])]
     validation = sound_rows(reader, "validation", recipe.normalise)
     validation = validation[task.usable(label_columns(reader, task, validation))]
-    return _Chosen(training, evenly(validation, recipe.validation_images), switched_off)
+    units, held_out = make_units(task.unit, training, reader), make_units(task.unit, validation, reader)
+    if not len(units.rows):
+        raise NothingUsable(
+            f"{recipe.streams[number].task} learns from pairs of slices of one stack, and no training stack "
+            "of the store has two slices; give a store of stacks, or another recipe"
+        )
+    shown = evenly(held_out.rows, recipe.validation_images)
+    # Slices stand alone; the members of pairs and series have to be there, too.
+    held = np.concatenate([training, shown if task.unit == "slice" else validation])
+    return _Chosen(training, units, shown, held_out, held, switched_off)
 
 
 def _nothing_to_learn(reader: StoreReader, readable: int, task: str) -> str:
@@ -205,9 +266,7 @@ def _source_of(
 ) -> Source:
     """One source for all streams of a store, so that its images are held once."""
     of_store = [i for i, stream in enumerate(recipe.streams) if stream.store == name]
-    rows = np.unique(
-        np.concatenate([part for i in of_store for part in (chosen[i].training, chosen[i].validation)])
-    )
+    rows = np.unique(np.concatenate([chosen[i].held for i in of_store]))
     names = dict.fromkeys(
         n for i in of_store for n in raw_names(model.task(recipe.labels()[i]), recipe.normalise)
     )

@@ -33,14 +33,12 @@ def validate(model: Model, streams: list[LearningStream], recipe: Recipe) -> dic
     means: dict[str, float] = {}
     for stream in streams:
         totals: dict[str, list[float]] = {}
-        for _, batch in plain_batches(
-            stream.source, stream.validation, recipe.batch_size, stream.facts, recipe.normalise
-        ):
-            parts = stream.task.loss(model.backbone, [batch])
+        for crops in stream.validation_crops(recipe):
+            parts = stream.task.loss(model.backbone, crops)
             for name, part in parts.items():
                 _add(totals, name, float(part.sum), float(part.count))
             if "segmentation" in stream.task.needs:
-                _add_overlaps(totals, model, stream, batch)
+                _add_overlaps(totals, model, stream, crops[0])
         means |= {f"{stream.label}/{name}": top / max(below, 1.0) for name, (top, below) in totals.items()}
     model.train()
     return means

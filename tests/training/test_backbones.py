@@ -5,7 +5,7 @@ import torch
 from monai.networks.nets import BasicUNet
 
 from dicomgeom.errors import WrongUse
-from training.backbones import BasicUNetBackbone, make_backbone
+from training.backbones import BasicUNetBackbone
 
 
 @pytest.mark.parametrize("side", [32, 50])
@@ -62,8 +62,3 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_batch_norm_statistics() -> N
 def test_an_image_too_small_for_the_levels_is_refused() -> None:
     with pytest.raises(WrongUse, match=r"31 x 40 pixels are too small .* at least 32"):
         BasicUNetBackbone(width=4).encode(torch.zeros(1, 1, 31, 40))
-
-
-def test_an_unknown_backbone_is_refused() -> None:
-    with pytest.raises(WrongUse, match="no backbone called 'alexnet'"):
-        make_backbone("alexnet", 4)

@@ -12,7 +12,8 @@ from dicomgeom.errors import WrongUse
 from pretext_targets.drawing import heatmap_codes
 from pretext_targets.reader import StoreReader
 from training.backbones import BasicUNetBackbone
-from training.data import Order, chosen_patients, facts_of, patients_of, prepare, sound_rows
+from training.data import as_they_are, chosen_patients, facts_of, patients_of, prepare, sound_rows
+from training.order import Order
 from training.settings import AugmentSettings
 from training.sources import Resident, Streamed, open_source
 from training.streams import evenly
@@ -109,11 +110,11 @@ def test_images_come_back_from_their_codes_and_are_normalised(pretext_store: Pat
     scale, offset = reader.column("image_scale")[rows], reader.column("image_offset")[rows]
     values = codes * scale[:, None, None] + offset[:, None, None]
     raw = open_source(reader, (*NAMES, "stack_min", "stack_max"), rows, CPU).fetch(rows)
-    facts, keys = facts_of(reader.attributes), torch.tensor([1, 2])
-    scored = prepare(raw, rows, keys, facts, "image-z-score", None).image[:, 0].numpy()
+    facts, picked = facts_of(reader.attributes), as_they_are(rows)
+    scored = prepare(raw, picked, facts, "image-z-score", None).image[:, 0].numpy()
     by_hand = (values - values.mean((1, 2), keepdims=True)) / values.std((1, 2), keepdims=True)
     assert np.allclose(scored, by_hand, atol=1e-3)
-    scaled = prepare(raw, rows, keys, facts, "stack-0-1", None).image
+    scaled = prepare(raw, picked, facts, "stack-0-1", None).image
     assert float(scaled.min()) == pytest.approx(0.0, abs=1e-6)
     assert float(scaled.max()) == pytest.approx(1.0, abs=1e-6)
 
@@ -123,7 +124,7 @@ def test_without_augmentation_the_drawn_labels_equal_the_stored_rasters(pretext_
     rows = np.arange(len(reader))
     facts, backbone = facts_of(reader.attributes), BasicUNetBackbone(2)
     raw = open_source(reader, NAMES, rows, CPU).fetch(rows)
-    batch = prepare(raw, rows, torch.from_numpy(rows), facts, "none", AugmentSettings())
+    batch = prepare(raw, as_they_are(rows), facts, "none", AugmentSettings())
     boxes = AnatomicalPosition(backbone, facts).targets(batch)["boxes"]
     assert np.array_equal(boxes.numpy(), reader.read("box_mask", rows))
     heatmaps = Orientation(backbone, facts).targets(batch)["heatmaps"]
@@ -136,7 +137,7 @@ def test_an_augmented_batch_carries_its_matrix(pretext_store: Path) -> None:
     rows = np.array([4, 9])
     raw = open_source(reader, NAMES, rows, CPU).fetch(rows)
     augment = AugmentSettings(rotation_deg=30, scale_min=0.8, scale_max=1.2)
-    batch = prepare(raw, rows, torch.tensor([1, 2]), facts_of(reader.attributes), "image-z-score", augment)
+    batch = prepare(raw, as_they_are(rows), facts_of(reader.attributes), "image-z-score", augment)
     old = torch.cat([raw["box_centre"], torch.ones(2, 9, 1)], dim=-1).double()
     moved = (batch.augmented_from_store @ old.transpose(1, 2)).transpose(1, 2)[..., :2]
     assert torch.allclose(batch.labels["box_centre"].double(), moved, atol=1e-4)

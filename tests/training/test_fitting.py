@@ -8,7 +8,7 @@ import pytest
 from pretext_targets.store import StoreAttributes, open_store
 from training.fitting import NEEDS, unfit_because
 from training.recipe import load_recipe
-from training.settings import Stream
+from training.task_options import Stream
 
 
 def described(store: Path, **changes: Any) -> StoreAttributes:

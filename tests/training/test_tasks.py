@@ -36,7 +36,7 @@ def batch_of(**labels: torch.Tensor) -> Batch:
     generator = torch.Generator().manual_seed(1)
     image = torch.randn(count, 1, SIDE, SIDE, generator=generator)
     number = torch.arange(count)
-    return Batch(image, labels, torch.eye(3).expand(count, 3, 3), number, number)
+    return Batch(image, labels, torch.eye(3).expand(count, 3, 3), number, number, number)
 
 
 def lines() -> dict[str, torch.Tensor]:

@@ -16,7 +16,16 @@ from training.backbones import Backbone
 
 @dataclass(frozen=True)
 class Crop:
-    """One view of an example that a task wants; by default the whole grid, augmented as the recipe says."""
+    """One view of an example that a task wants, augmented as the recipe says, on its own draws.
+
+    Attributes
+    ----------
+    share
+        Side of the view over the side of the store's grid; 1 is the whole grid. A smaller view is a window
+        of the augmented image at a place drawn at random, with pixels of the same size.
+    """
+
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Batch:
         (b,) int64, rows of the store.
     draw
         (b,) int64, the key of every random draw of this example in this epoch.
+    unit
+        (b,) int64, which unit of the batch (slice, pair or series) the image belongs to: 0, 1, ...
     """
 
     image: Tensor
@@ -44,6 +55,7 @@ class Batch:
     augmented_from_store: Tensor
     example: Tensor
     draw: Tensor
+    unit: Tensor
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,11 @@ class Task(nn.Module):
         Names of the store's arrays that its labels come from.
     trains
         "encoder" or "both": which parts of the backbone its loss reaches.
+    unit
+        What a batch is a number of: "slice"; "pair" (two slices of one stack and phase, the first and the
+        second crop); "series" (all slices of one stack and phase, in their order; see `Batch.unit`).
+    crops
+        The views of each unit that `loss` is given, in this order.
     weights
         How much each part of the loss counts; 1 where it is not named.
     segment_names
@@ -113,10 +130,10 @@ class Task(nn.Module):
         Parameters
         ----------
         columns
-            The small arrays named in `needs`, (E, ...); for `segmentation`, ``has_segmentation`` (E,)
-            instead.
+            The small arrays named in `needs`, (E, ...), and ``row`` (E,), the rows themselves; for
+            `segmentation`, ``has_segmentation`` (E,) instead. A task without labels can use every row.
         """
-        raise NotImplementedError
+        return np.ones(len(columns["row"]), dtype=bool)
 
     def heads_without_labels(self, columns: Mapping[str, NDArray[Any]]) -> list[str]:
         """Names of the heads for which none of these rows holds a label."""
@@ -130,14 +147,23 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def predict(self, backbone: Backbone, image: Tensor) -> dict[str, Tensor]:
-        """What it says of images (b, 1, rows, columns): `boxes`, `heatmaps`, `location`, `segmentation`."""
-        raise NotImplementedError
+        """What it says of images (b, 1, rows, columns): `boxes`, `heatmaps`, `location`, `segmentation`.
+
+        Nothing for a pretext whose output means nothing to people.
+        """
+        return {}
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """What it should have said: same names and shapes as `predict`; NaN or 255 where unknown."""
-        raise NotImplementedError
+        return {}
 
-    def after_step(self, backbone: Backbone, step: int) -> None:
+    def begin(self, backbone: Backbone) -> None:
+        """Called once before the first step, with initial weights loaded (teachers copy their student)."""
+
+    def before_step(self, step: int, steps: int) -> None:
+        """Called before each step of this task, `step` of the run's `steps`, from 0 (temperatures)."""
+
+    def after_step(self, backbone: Backbone, step: int, steps: int) -> None:
         """Called after each optimiser step of this task (moving averages and the like)."""
 
 
