@@ -16,7 +16,9 @@ import typer
 from cli.build_targets import build_targets
 from cli.console import print_json
 from cli.demo import demo
+from cli.diagnose import diagnose
 from cli.evaluate import evaluate
+from cli.experiment import experiment
 from cli.explain import explain
 from cli.import_labels import import_labels
 from cli.index import index
@@ -53,6 +55,8 @@ for _name, _command in (
     ("publish", publish),
     ("train", train),
     ("evaluate", evaluate),
+    ("diagnose", diagnose),
+    ("experiment", experiment),
     ("report", report),
     ("phantom", phantom),
     ("demo", demo),

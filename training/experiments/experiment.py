@@ -1,0 +1,121 @@
+"""`anatprep experiment`: a grid of trainings and the tables that come of it.
+
+The folder holds ``experiment.json`` (the grid and its size), ``cells/`` (a run each, named by its hash), and,
+made anew at every call, ``tables.json`` and ``tables.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dicomgeom.errors import WrongUse
+from dicomgeom.progress import Progress, silent
+from pretext_targets.reader import StoreReader
+from training.checkpoint import write_atomically, write_json
+from training.experiments.cells import Plan, plan_grid
+from training.experiments.grid import Grid
+from training.experiments.running import Room, is_done, run_cells
+from training.experiments.tables import Table, make_tables, markdown
+
+EXPERIMENT_FILE, TABLES_FILE, TABLES_TEXT_FILE = "experiment.json", "tables.json", "tables.md"
+
+
+@dataclass(frozen=True)
+class ExperimentSummary:
+    """What an experiment tells.
+
+    Attributes
+    ----------
+    cells, done
+        How many there are, and how many have run.
+    failed
+        Folder of each cell that failed -> why.
+    """
+
+    folder: Path
+    cells: int
+    done: int
+    failed: dict[str, str]
+    tables: list[Table]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "folder": str(self.folder),
+            "cells": self.cells,
+            "done": self.done,
+            "failed": self.failed,
+            "tables": [table.as_json() for table in self.tables],
+        }
+
+
+def open_experiment(
+    grid: Grid, stores: Mapping[str, Path], folder: Path, *, size: str = "paper", device: str = "auto"
+) -> tuple[Plan, Room]:
+    """Check that every store is there and plan the cells.
+
+    Raises
+    ------
+    WrongUse
+        Stores missing (all of them are named, with what belongs in them) or too many; a folder that holds
+        other things.
+    IntegrityError
+        A path that is no finished store.
+    """
+    missing = [f"{name} ({about})" for name, about in grid.stores.items() if name not in stores]
+    unknown = sorted(set(stores) - set(grid.stores))
+    if missing:
+        raise WrongUse(f"grid {grid.name} needs stores; give each as --store NAME=PATH: {'; '.join(missing)}")
+    if unknown:
+        raise WrongUse(f"grid {grid.name} has no store {', '.join(unknown)}; it has {', '.join(grid.stores)}")
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_experiment(folder))):
+        raise WrongUse(f"{folder} holds something else; choose a new folder")
+    plans = {name: StoreReader(Path(path)).attributes.plan_sha256 for name, path in stores.items()}
+    plan = plan_grid(grid, size, plans)
+    return plan, Room(folder, {name: Path(path) for name, path in stores.items()}, device)
+
+
+def _is_experiment(folder: Path) -> bool:
+    return (folder / EXPERIMENT_FILE).is_file()
+
+
+def run_experiment(
+    grid: Grid,
+    stores: Mapping[str, Path],
+    folder: Path,
+    *,
+    size: str = "paper",
+    device: str = "auto",
+    jobs: int = 1,
+    keep_weights: bool = False,
+    train: bool = True,
+    progress: Progress = silent,
+) -> ExperimentSummary:
+    """Run what is left of a grid, and write its tables.
+
+    Parameters
+    ----------
+    stores
+        Paths by the grid's names.
+    folder
+        Of the experiment; one folder may serve several grids, which then share equal cells.
+    size
+        "paper", or one of the grid's sizes.
+    jobs
+        Processes on this machine. Several machines may work in one folder at the same time.
+    train
+        False only makes the tables of what has run.
+    """
+    plan, room = open_experiment(grid, stores, folder, size=size, device=device)
+    room = Room(room.folder, room.stores, device, keep_weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / EXPERIMENT_FILE, {"grid": grid.model_dump(mode="json"), "size": size})
+    failed = run_cells(room, plan, jobs=jobs, progress=progress) if train else {}
+    tables = make_tables(grid, plan, room)
+    write_json(folder / TABLES_FILE, [table.as_json() for table in tables])
+    write_atomically(folder / TABLES_TEXT_FILE, markdown(tables).encode())
+    done = sum(is_done(room, plan, cell) for cell in plan.cells)
+    return ExperimentSummary(folder, len(plan.cells), done, failed, tables)

@@ -1,0 +1,195 @@
+"""Working off the cells of a grid, one process or several, on one machine or many that share a folder.
+
+Whoever has nothing to do takes the first cell that is free and whose parent is done; the kernel's lock on the
+cell's folder says that it is taken, and falls when its process ends, however it ends. A cell that was killed
+goes on from its checkpoint. What a cell measured is in its folder as ``measured-STORE-SPLIT.json``, written
+last; the last weights are measured, never ones chosen on labelled images.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dicomgeom.errors import AnatprepError
+from dicomgeom.progress import Progress, silent
+from training.checkpoint import write_json
+from training.evaluate import EVALUATION_FILE, evaluate
+from training.experiments.cells import Cell, Plan
+from training.experiments.grid import Measured
+from training.loop import train
+from training.run_file import DONE, RUN_FILE, read_run
+from training.run_folder import CHECKPOINT_FILE
+from training.transfer import WEIGHTS_FILE
+
+CELLS = "cells"
+LOOK_AGAIN_S = 0.5
+"""How long to wait when all that is left is in other hands."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where an experiment lives: its folder, and the paths of its stores by the grid's names."""
+
+    folder: Path
+    stores: Mapping[str, Path]
+    device: str = "auto"
+    keep_weights: bool = False
+
+    def of(self, cell: Cell) -> Path:
+        """The run of a cell."""
+        return self.folder / CELLS / cell.folder
+
+    def measured(self, cell: Cell, test: Measured) -> Path:
+        """What a cell measured on a split of a store."""
+        return self.of(cell) / f"measured-{test.store}-{test.split}.json"
+
+
+def is_done(room: Room, plan: Plan, cell: Cell) -> bool:
+    """Whether a cell is trained, and measured on everyone it has to be."""
+    tests = plan.tests_of(cell)
+    if not all(room.measured(cell, test).is_file() for test in tests):
+        return False
+    run = room.of(cell)
+    return bool(tests) or ((run / RUN_FILE).is_file() and read_run(run)["state"] == DONE)
+
+
+def run_cells(room: Room, plan: Plan, *, jobs: int = 1, progress: Progress = silent) -> dict[str, str]:
+    """Work off all cells; those that were done before are left alone.
+
+    Parameters
+    ----------
+    jobs
+        Processes on this machine; each takes its share of the cores.
+
+    Returns
+    -------
+    dict
+        Folder of each cell that failed -> why.
+    """
+    (room.folder / CELLS).mkdir(parents=True, exist_ok=True)
+    if jobs == 1:
+        return _take_cells(room, plan, progress)
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    answers = context.SimpleQueue()
+    workers = [
+        context.Process(target=_one_worker, args=(room, plan, threads, answers), daemon=True)
+        for _ in range(jobs)
+    ]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        _tell(room, plan, progress)
+        workers[0].join(LOOK_AGAIN_S) if workers[0].is_alive() else time.sleep(LOOK_AGAIN_S)
+    failed: dict[str, str] = {}
+    while not answers.empty():
+        failed |= answers.get()
+    died = sum(worker.exitcode != 0 for worker in workers)
+    if died:
+        failed["a process"] = f"{died} of {jobs} processes ended early; run the same command again"
+    _tell(room, plan, progress)
+    return failed
+
+
+def _one_worker(room: Room, plan: Plan, threads: int, answers: Any) -> None:
+    torch.set_num_threads(threads)
+    answers.put(_take_cells(room, plan, silent))
+
+
+def _tell(room: Room, plan: Plan, progress: Progress) -> None:
+    done = sum(is_done(room, plan, cell) for cell in plan.cells)
+    progress("cells", done=done, total=len(plan.cells))
+
+
+def _take_cells(room: Room, plan: Plan, progress: Progress) -> dict[str, str]:
+    """Take cells until none is left to do, for this process or for others."""
+    failed: dict[str, str] = {}
+    while True:
+        left = [cell for cell in plan.cells if not is_done(room, plan, cell)]
+        left = [cell for cell in left if not _is_lost(cell, failed)]
+        progress("cells", done=len(plan.cells) - len(left), total=len(plan.cells))
+        if not left:
+            return failed
+        if not any(_try(room, plan, cell, failed, progress) for cell in left):
+            time.sleep(LOOK_AGAIN_S)
+
+
+def _is_lost(cell: Cell, failed: Mapping[str, str]) -> bool:
+    """Whether a cell or one that it begins with has failed."""
+    return cell.folder in failed or (cell.parent is not None and _is_lost(cell.parent, failed))
+
+
+def _try(room: Room, plan: Plan, cell: Cell, failed: dict[str, str], progress: Progress) -> bool:
+    """Do a cell when it is free and its parent done; whether there was something to do."""
+    if cell.parent is not None and not is_done(room, plan, cell.parent):
+        return False
+    with _held(room.folder / CELLS / f"{cell.folder}.lock") as held:
+        if not held:
+            return False
+        if not is_done(room, plan, cell):
+            try:
+                do_cell(room, plan, cell, progress)
+            except AnatprepError as error:
+                failed[cell.folder] = f"{cell.recipe.name}: {error}"
+    return True
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[bool]:
+    """Hold the lock of a cell while the block runs; False when another process has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> None:
+    """Train a cell, or go on with it, and measure it on everyone it has to be."""
+    run = room.of(cell)
+    init = room.of(cell.parent) / WEIGHTS_FILE if cell.parent is not None else None
+    stores = {name: room.stores[of_grid] for name, of_grid in cell.stores}
+    train(cell.recipe, stores, run, init=init, device=room.device, progress=progress)
+    tests = plan.tests_of(cell)
+    for test in tests:
+        found = evaluate(
+            run, room.stores[test.store], split=test.split, device=room.device, progress=progress
+        )
+        write_json(room.measured(cell, test), found)
+    (run / EVALUATION_FILE).unlink(missing_ok=True)
+    # A finished cell never goes on, and hundreds of checkpoints would fill a disk.
+    (run / CHECKPOINT_FILE).unlink(missing_ok=True)
+    is_parent = any(one.parent == cell for one in plan.cells)
+    if tests and not is_parent and not room.keep_weights:
+        (run / WEIGHTS_FILE).unlink(missing_ok=True)
+
+
+def measured_values(found: Mapping[str, Any], measure: str) -> dict[str, float]:
+    """A measure of an evaluation: patient -> value; what is measured over all slices has the patient ""."""
+    for task in found["tasks"].values():
+        values = {key: one[measure] for key, one in task["patients"].items() if measure in one}
+        if values:
+            return values
+        if task.get("all_slices", {}).get(measure) is not None:
+            return {"": float(task["all_slices"][measure])}
+    return {}
+
+
+def read_measured(room: Room, cell: Cell, test: Measured) -> dict[str, Any] | None:
+    """What a cell measured; None when it has not yet."""
+    path = room.measured(cell, test)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

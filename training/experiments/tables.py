@@ -1,0 +1,204 @@
+"""The tables of an experiment: mean, interval and difference for each arm and number of subjects.
+
+An entry averages over test patients and over subsets of training subjects. Both were drawn by chance, so both
+are drawn again for its interval: subsets with replacement and, independently, patients with replacement, the
+same ones for all subsets (a crossed bootstrap; Owen, Annals of Applied Statistics 2007, "The pigeonhole
+bootstrap"). A difference is taken subset by subset and patient by patient before it is averaged. With one
+subset the interval says nothing of how another would have come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.experiments.cells import Plan
+from training.experiments.grid import Grid, TableForm
+from training.experiments.running import Room, measured_values, read_measured
+
+RESAMPLES = 4000
+SEED = 20_261_120
+
+Values = NDArray[np.float64]
+"""(subsets, patients); NaN where a subset has not run or a patient has no value."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a table.
+
+    Attributes
+    ----------
+    subsets, wanted_subsets
+        How many of the subsets have run.
+    patients
+        Test patients with a value.
+    interval
+        95 % bootstrap interval of the mean; None with fewer than two patients.
+    difference, difference_interval
+        From the reference arm over what both have; None without one.
+    """
+
+    mean: float
+    sd_over_subsets: float | None
+    interval: tuple[float, float] | None
+    subsets: int
+    wanted_subsets: int
+    patients: int
+    difference: float | None = None
+    difference_interval: tuple[float, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain numbers and lists."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One measure: arm -> number of subjects -> entry; entries without any finished cell are absent."""
+
+    title: str
+    measure: str
+    reference: str
+    columns: tuple[int, ...]
+    rows: dict[str, dict[int, Entry]]
+
+    def spelled(self, arm: str) -> list[str]:
+        """The entries of a row as people read them: mean [interval]; difference [interval]."""
+        return [_spelled(self.rows[arm].get(n)) for n in self.columns]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values; numbers of subjects become words."""
+        rows = {arm: {str(n): entry.as_json() for n, entry in row.items()} for arm, row in self.rows.items()}
+        return {**self.__dict__, "columns": list(self.columns), "rows": rows}
+
+
+def make_tables(grid: Grid, plan: Plan, room: Room) -> list[Table]:
+    """All tables of a grid, of what has run so far."""
+    return [_table(form, measure, plan, room) for form in grid.tables for measure in form.measures]
+
+
+def _table(form: TableForm, measure: str, plan: Plan, room: Room) -> Table:
+    found = _collected(plan, room, measure)
+    arms = form.arms or tuple(dict.fromkeys(trial.arm for trial in plan.trials))
+    columns = tuple(sorted({trial.subjects for trial in plan.trials}))
+    rows: dict[str, dict[int, Entry]] = {}
+    for arm in arms:
+        rows[arm] = {}
+        for subjects in columns:
+            values = found.get((arm, subjects), {})
+            reference = found.get((form.reference, subjects), {}) if form.reference != arm else {}
+            entry = _entry(values, reference, _wanted(plan, arm, subjects))
+            if entry is not None:
+                rows[arm][subjects] = entry
+    return Table(form.title, measure, form.reference, columns, rows)
+
+
+BySubset = Mapping[int, Mapping[str, float]]
+
+
+def _collected(plan: Plan, room: Room, measure: str) -> Mapping[tuple[str, int], BySubset]:
+    """(arm, subjects) -> subset -> patient -> value."""
+    collected: dict[tuple[str, int], dict[int, Mapping[str, float]]] = {}
+    for trial in plan.trials:
+        found = read_measured(room, trial.cell, trial.test)
+        values = measured_values(found, measure) if found is not None else {}
+        if values:
+            collected.setdefault((trial.arm, trial.subjects), {})[trial.subset] = values
+    return collected
+
+
+def _wanted(plan: Plan, arm: str, subjects: int) -> int:
+    return sum(trial.arm == arm and trial.subjects == subjects for trial in plan.trials)
+
+
+def _entry(values: BySubset, reference: BySubset, wanted: int) -> Entry | None:
+    if not values:
+        return None
+    matrix = _matrix(values)
+    means = np.nanmean(matrix, axis=1)
+    difference = difference_interval = None
+    both = {
+        subset: {key: values[subset][key] - reference[subset][key] for key in shared}
+        for subset in values.keys() & reference.keys()
+        if (shared := values[subset].keys() & reference[subset].keys())
+    }
+    if both:
+        apart = _matrix(both)
+        difference, difference_interval = (
+            float(np.nanmean(np.nanmean(apart, axis=1))),
+            crossed_interval(apart),
+        )
+    return Entry(
+        mean=float(means.mean()),
+        sd_over_subsets=float(means.std(ddof=1)) if len(means) > 1 else None,
+        interval=crossed_interval(matrix),
+        subsets=len(values),
+        wanted_subsets=wanted,
+        patients=matrix.shape[1],
+        difference=difference,
+        difference_interval=difference_interval,
+    )
+
+
+def _matrix(values: BySubset) -> Values:
+    patients = sorted({key for one in values.values() for key in one})
+    nothing = float("nan")
+    return np.array([[values[s].get(key, nothing) for key in patients] for s in sorted(values)])
+
+
+def crossed_interval(
+    values: Values, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float] | None:
+    """95 % interval of the mean of values (subsets, patients) that both were drawn by chance.
+
+    None for fewer than two patients.
+    """
+    subsets, patients = values.shape
+    if patients < 2:
+        return None
+    rng = np.random.default_rng([seed, subsets, patients])
+    of_subsets = rng.multinomial(subsets, np.full(subsets, 1.0 / subsets), resamples).astype(float)
+    of_patients = rng.multinomial(patients, np.full(patients, 1.0 / patients), resamples).astype(float)
+    known = np.isfinite(values).astype(float)
+    top = np.einsum("rs,sp,rp->r", of_subsets, np.nan_to_num(values), of_patients, optimize=True)
+    below = np.einsum("rs,sp,rp->r", of_subsets, known, of_patients, optimize=True)
+    low, high = np.quantile(top[below > 0] / below[below > 0], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def markdown(tables: list[Table]) -> str:
+    """The tables as people read them: mean [interval], and the difference from the reference below."""
+    return "\n\n".join(_markdown(table) for table in tables) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    head = " | ".join(["arm", *(("all subjects" if n == 0 else f"n = {n}") for n in table.columns)])
+    lines = [
+        f"**{table.title}: {table.measure}**",
+        "",
+        f"| {head} |",
+        "|---" * (len(table.columns) + 1) + "|",
+    ]
+    lines += [f"| {arm} | {' | '.join(table.spelled(arm))} |" for arm in table.rows]
+    return "\n".join(lines)
+
+
+def _spelled(entry: Entry | None) -> str:
+    if entry is None:
+        return "not run"
+    said = f"{entry.mean:.3f}"
+    if entry.interval:
+        said += f" [{entry.interval[0]:.3f}, {entry.interval[1]:.3f}]"
+    if entry.difference is not None:
+        said += f"; {entry.difference:+.3f}"
+        if entry.difference_interval:
+            low, high = entry.difference_interval
+            said += f" [{low:+.3f}, {high:+.3f}]"
+    if entry.subsets < entry.wanted_subsets:
+        said += f" ({entry.subsets} of {entry.wanted_subsets} subsets)"
+    return said
