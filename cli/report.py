@@ -15,9 +15,11 @@ from dicomgeom.errors import IntegrityError, WrongUse
 
 def report(
     sources: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[CATALOGUE|STORE|RUN]...", help="What to show.", show_default="all in the workspace"
+            metavar="[CATALOGUE|STORE|RUN]...",
+            help="What to show; a store may be a URL.",
+            show_default="all in the workspace",
         ),
     ] = None,
     output: Annotated[
@@ -31,13 +33,11 @@ def report(
 ) -> None:
     """Draw catalogues, stores and runs into one self-contained HTML file.
 
-    It names exams by their hashed keys; the images in it are still patients' images.
+    It names patients and exams by hashed keys; the images in it are still patients' images.
     """
     screen = Screen(as_json=json)
     room = Workspace.at(workspace)
-    chosen, broken = (sources, []) if sources else room.whole_sources()
-    for named in sources or ():
-        open_source(named)
+    chosen, broken = _chosen(sources, room)
     if broken and not chosen:
         raise IntegrityError("; ".join(broken))
     if not chosen:
@@ -60,3 +60,17 @@ def report(
         },
         skipped=bool(broken),
     )
+
+
+def _chosen(sources: list[str] | None, room: Workspace) -> tuple[list[Path | str], list[str]]:
+    """What to show, and what of the workspace cannot be; a broken source that was named is refused."""
+    if not sources:
+        whole, broken = room.whole_sources()
+        return [*whole], broken
+    from pretext_targets.places import is_url
+
+    named = [source if is_url(source) else Path(source) for source in sources]
+    for source in named:
+        if isinstance(source, Path):
+            open_source(source)
+    return named, []

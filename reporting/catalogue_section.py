@@ -1,7 +1,7 @@
 """A catalogue for people: what was found, how sure that is, and what was left out and why.
 
-Exams are named by their hashed key. Of all texts in a catalogue only words of known lists are
-printed (views, kinds, reasons, the sentences of `evidence.py`): what people typed stays there.
+Exams and patients are named by hashed keys. Of all texts in a catalogue only words of known lists
+are printed (views, kinds, reasons, the sentences of `evidence.py`): what people typed stays there.
 """
 
 from __future__ import annotations
@@ -9,36 +9,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from dicomgeom.catalogue import Catalogue, open_catalogue
-from dicomgeom.errors import UnusableFile
-from dicomgeom.pixels import read_image
-from dicomgeom.privacy import hashed
 from dicomgeom.progress import Progress, silent
-from dicomgeom.reasons import FILE_REASONS, IMAGE_REASONS
+from dicomgeom.reasons import FILE_REASONS, IMAGE_REASONS, STACK_REASONS
 from reporting import colours
-from reporting.charts import bars
-from reporting.evidence import shown_evidence, shown_reasons
-from reporting.pictures import Picture, grey_png, lines_over
-from reporting.sections import BarGroup, Exam, Fact, Legend, Section, StackRow, Strip, counted
+from reporting.catalogue_exams import exam_of, view_rank
+from reporting.charts import Bar, bars
+from reporting.evidence import OTHER_REASON
+from reporting.facets import Facets
+from reporting.ration import Ration
+from reporting.sections import BarGroup, Exam, Fact, Section, Table, counted
 
-EXAMS_PICTURED = 6
+EXAMS_PICTURED = 12
 """Exams with pictures: an export has thousands, a page is for looking at."""
 
 EXAMS_LISTED = 60
 """Exams with a table of their stacks, folded where they have no pictures."""
 
-REASONS_LISTED = 20
 
-VIEW_ORDER = ("SAX", "4CH", "2CH", "3CH", "RV2CH", "RVOT", "LAX", "SAG", "COR", "AX", "OTHER")
-
-UNKNOWN_REASON = "another reason"
-
-
-def catalogue_section(folder: Path, anchor: str, *, progress: Progress = silent) -> Section:
+def catalogue_section(folder: Path, anchor: str, ration: Ration, *, progress: Progress = silent) -> Section:
     """Gather what the page says about a catalogue.
 
     Raises
@@ -48,13 +40,7 @@ def catalogue_section(folder: Path, anchor: str, *, progress: Progress = silent)
     """
     catalogue = open_catalogue(folder)
     studies = _ordered_studies(catalogue.stacks)
-    listed = studies[:EXAMS_LISTED]
-    exams = []
-    for number, study in enumerate(listed):
-        progress("drawing exams", done=number, total=len(listed))
-        exams.append(_exam(catalogue, study, number + 1, pictured=number < EXAMS_PICTURED))
-    left = len(studies) - len(listed)
-    notes = [f"{counted(left, 'more exam')} not listed here; `anatprep show` lists all."] if left else []
+    exams, notes = _exams(catalogue, studies, ration, progress)
     return Section(
         kind="catalogue",
         title="Catalogue",
@@ -63,9 +49,31 @@ def catalogue_section(folder: Path, anchor: str, *, progress: Progress = silent)
         "other views cut an image.",
         facts=_facts(catalogue),
         bar_groups=_bar_groups(catalogue),
-        exams=tuple(exams),
-        notes=tuple(notes),
+        tables=_tables(catalogue),
+        exams=exams,
+        notes=notes,
     )
+
+
+def _exams(
+    catalogue: Catalogue, studies: list[str], ration: Ration, progress: Progress
+) -> tuple[tuple[Exam, ...], tuple[str, ...]]:
+    listed = studies[:EXAMS_LISTED]
+    exams = []
+    for number, study in enumerate(listed):
+        progress("drawing exams", done=number, total=len(listed))
+        exams.append(exam_of(catalogue, study, number + 1, ration if number < EXAMS_PICTURED else Ration(0)))
+    folded = sum(exam.folded for exam in exams)
+    left = len(studies) - len(listed)
+    notes = []
+    if folded:
+        notes.append(
+            f"Pictures of {len(exams) - folded:,} of {counted(len(studies), 'exam')}; the others are listed, "
+            "so that this file stays small."
+        )
+    if left:
+        notes.append(f"{counted(left, 'more exam')} not listed here; `anatprep show` lists all.")
+    return tuple(exams), tuple(notes)
 
 
 def _facts(catalogue: Catalogue) -> tuple[Fact, ...]:
@@ -81,29 +89,58 @@ def _facts(catalogue: Catalogue) -> tuple[Fact, ...]:
 
 
 def _bar_groups(catalogue: Catalogue) -> tuple[BarGroup, ...]:
-    views = dict(catalogue.stacks["view"].value_counts().iter_rows())
-    ordered = {view: views[view] for view in sorted(views, key=_view_rank)}
+    stacks = catalogue.stacks
+    views = dict(stacks["view"].value_counts().iter_rows())
+    ordered = {view: views[view] for view in sorted(views, key=view_rank)}
     shades = {view: colours.of_view(view) for view in ordered}
-    left_out = catalogue.files.filter(pl.col("status") != "ok")["reason"]
-    unplaced = catalogue.images.filter(pl.col("left_out") != "")["left_out"]
+    kinds = dict(stacks["kind"].value_counts().sort(["count", "kind"], descending=[True, False]).iter_rows())
     return (
         BarGroup("Stacks by view", bars(ordered, shades), "no stack was found"),
-        BarGroup("Files left out, and why", bars(_counts(left_out, FILE_REASONS)), "no file was left out"),
-        BarGroup(
-            "Images in no stack, and why", bars(_counts(unplaced, IMAGE_REASONS)), "every image is in a stack"
-        ),
+        BarGroup("Stacks by kind", bars(kinds), "no stack was found"),
+        BarGroup("Stacks by confidence of their view", _confidence_bars(stacks), "no stack was found"),
     )
 
 
-def _counts(words: pl.Series, known: Mapping[str, str]) -> dict[str, int]:
+def _confidence_bars(stacks: pl.DataFrame) -> tuple[Bar, ...]:
+    edges = (0.0, 0.5, 0.7, 0.9, 0.99)
+    sure = stacks["confidence"].drop_nulls().to_list()
+    counts = {
+        f"{low:g} and more" if high is None else f"{low:g} to {high:g}": sum(
+            low <= one and (high is None or one < high) for one in sure
+        )
+        for low, high in zip(edges, (*edges[1:], None), strict=True)
+    }
+    return bars(dict(reversed(counts.items()))) if sure else ()
+
+
+def _tables(catalogue: Catalogue) -> tuple[Table, ...]:
+    files = catalogue.files.filter(pl.col("status") != "ok")["reason"]
+    images = catalogue.images.filter(pl.col("left_out") != "")["left_out"]
+    words = catalogue.stacks.select(
+        pl.concat_str("reason", "frame_reason", separator="; ", ignore_nulls=True).str.split("; ").explode()
+    ).to_series()
+    return (
+        _reason_table("Files left out, and why", "files", files, FILE_REASONS),
+        _reason_table("Images in no stack, and why", "images", images, IMAGE_REASONS),
+        _reason_table("Remarks on stacks", "stacks", words.filter(words != ""), STACK_REASONS),
+    )
+
+
+def _reason_table(caption: str, what: str, words: pl.Series, known: Mapping[str, str]) -> Table:
     counts: Counter[str] = Counter()
-    for word, count in words.value_counts().iter_rows():
-        counts[word if word in known else UNKNOWN_REASON] += count
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:REASONS_LISTED])
-
-
-def _view_rank(view: str) -> tuple[int, str]:
-    return (VIEW_ORDER.index(view) if view in VIEW_ORDER else len(VIEW_ORDER), view)
+    for word, count in words.drop_nulls().value_counts().iter_rows():
+        counts[word if word in known else OTHER_REASON] += count
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return Table(
+        ("reason", "what it means", what),
+        tuple(
+            (word, known.get(word, "`anatprep explain` shows it"), f"{count:,}") for word, count in ordered
+        ),
+        caption=caption,
+        numeric=frozenset({2}),
+        facets=tuple(Facets(reasons=(word,)) for word, _ in ordered),
+        note="" if counts else "none",
+    )
 
 
 def _ordered_studies(stacks: pl.DataFrame) -> list[str]:
@@ -111,82 +148,3 @@ def _ordered_studies(stacks: pl.DataFrame) -> list[str]:
     telling = stacks.filter(~pl.col("view").is_in(["OTHER"])).group_by("study_instance_uid")
     richest = dict(telling.agg(pl.col("view").n_unique()).iter_rows())
     return sorted(stacks["study_instance_uid"].unique(), key=lambda study: (-richest.get(study, 0), study))
-
-
-def _exam(catalogue: Catalogue, study: str, number: int, *, pictured: bool) -> Exam:
-    stacks = sorted(
-        catalogue.stacks.filter(pl.col("study_instance_uid") == study).iter_rows(named=True),
-        key=lambda row: (_view_rank(row["view"]), row["series_number"] or 0, row["stack_id"]),
-    )
-    key = hashed(catalogue.salt, study).hex()[:10]
-    known = [row["view"] for row in stacks if row["view"] != "OTHER" and row["kind"] != "localizer"]
-    views = ", ".join(dict.fromkeys(known))
-    return Exam(
-        key=key,
-        title=f"Exam {number}: {views or 'no known view'}",
-        stacks=tuple(_stack_row(row, place + 1) for place, row in enumerate(stacks)),
-        strips=_strips(catalogue, stacks) if pictured else (),
-    )
-
-
-def _stack_row(row: Mapping[str, Any], number: int) -> StackRow:
-    spacing = "" if row["spacing_mm"] is None else f"{row['spacing_mm']:.1f} mm"
-    if spacing and not row["regular"]:
-        spacing += f" ± {row['spacing_max_deviation_mm'] or 0:.1f}"
-    notes = dict.fromkeys((*shown_reasons(row["reason"]), *shown_reasons(row["frame_reason"])))
-    return StackRow(
-        name=f"{number}",
-        view=row["view"],
-        colour=colours.of_view(row["view"]),
-        confidence=row["confidence"],
-        kind=row["kind"],
-        size=f"{row['n_slices']} × {row['n_phases']}",
-        spacing=spacing,
-        notes=tuple(notes),
-        evidence=shown_evidence(row["evidence"]),
-    )
-
-
-def _strips(catalogue: Catalogue, stacks: list[dict[str, Any]]) -> tuple[Strip, ...]:
-    pictures: list[Picture] = []
-    partners: list[str] = []
-    for number, row in enumerate(stacks):
-        if row["kind"] == "localizer" or row["superseded_by"]:
-            continue
-        pictures.append(_picture(catalogue, row, number + 1, partners))
-    if not pictures:
-        return ()
-    seen = sorted(set(partners), key=_view_rank)
-    legend = tuple(Legend(view, colours.of_view(view)) for view in seen)
-    return (Strip("The central image of each stack", tuple(pictures), legend),)
-
-
-def _picture(catalogue: Catalogue, stack: Mapping[str, Any], number: int, partners: list[str]) -> Picture:
-    """Draw the central slice of a stack, first phase; adds the partner views it shows to `partners`."""
-    here = pl.col("stack_id") == stack["stack_id"]
-    middle = (stack["n_slices"] - 1) // 2
-    images = catalogue.images.filter(here & (pl.col("slice_index") == middle))
-    row = images.sort("phase_index", nulls_last=False).row(0, named=True)
-    caption = f"{stack['view']}, stack {number}"
-    note = f"slice {middle + 1} of {stack['n_slices']}"
-    try:
-        png = grey_png(read_image(row["root"], row["path"], row["frame"]))
-    except UnusableFile as error:
-        why = FILE_REASONS.get(error.reason, UNKNOWN_REASON)
-        return Picture("", row["columns"], row["rows"], caption=caption, note=f"no pixels: {why}")
-    lines = catalogue.lines.filter(here & (pl.col("slice_index") == middle) & pl.col("crosses"))
-    views = lines["partner_view"].to_list()
-    partners.extend(views)
-    return Picture(
-        png,
-        row["columns"],
-        row["rows"],
-        row["column_spacing_mm"],
-        row["row_spacing_mm"],
-        lines=lines_over(
-            lines.select("a", "b", "c").to_numpy(), views, columns=row["columns"], rows=row["rows"]
-        ),
-        caption=caption,
-        note=note,
-        colour=colours.of_view(stack["view"]),
-    )

@@ -13,6 +13,10 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 34
 """Margins for the numbers on the axes, in the chart's units."""
 
 
+SPREAD_ROW = 30
+"""Height of a row of a spread chart."""
+
+
 @dataclass(frozen=True)
 class Tick:
     """A number on an axis and where it stands."""
@@ -54,6 +58,31 @@ class Bar:
     count: int
     share: float
     colour: str = ""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One row of a spread chart: values as dots, their mean as a stroke; heights in the chart's units."""
+
+    name: str
+    colour: str
+    y: float
+    dots: tuple[float, ...]
+    mean: float
+    told: str
+
+
+@dataclass(frozen=True)
+class SpreadChart:
+    """One measure of several runs over the same patients."""
+
+    title: str
+    rows: tuple[Spread, ...]
+    x_ticks: tuple[Tick, ...]
+    height: int
+    width: int = WIDTH
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
 
 
 Points = Sequence[tuple[float, float]]
@@ -100,6 +129,36 @@ def line_chart(
         for y in _steps(y_low, y_high)
     )
     return LineChart(title, x_name, tuple(curves), x_ticks, y_ticks)
+
+
+def spread_chart(title: str, values: Mapping[str, Sequence[float]]) -> SpreadChart | None:
+    """Lay out values of each name on a row of its own; None when nothing finite is left to draw."""
+    finite = {name: [one for one in some if math.isfinite(one)] for name, some in values.items()}
+    everything = [one for some in finite.values() for one in some]
+    if not everything:
+        return None
+    low, high = _range(everything, logarithmic=False)
+    if min(everything) >= 0 and max(everything) <= 1 < high:
+        high = 1.0  # shares of a whole end there
+
+    def place(value: float) -> float:
+        return round(LEFT + (value - low) / ((high - low) or 1.0) * (WIDTH - LEFT - RIGHT), 1)
+
+    rows = []
+    for number, (name, some) in enumerate(finite.items()):
+        mean = sum(some) / len(some) if some else math.nan
+        rows.append(
+            Spread(
+                name,
+                colours.SERIES[number % len(colours.SERIES)],
+                TOP + SPREAD_ROW * (number + 0.5),
+                tuple(place(one) for one in some),
+                place(mean) if some else math.nan,
+                f"mean {mean:.4g} of {len(some)}" if some else "no value",
+            )
+        )
+    ticks = tuple(Tick(place(value), f"{value:g}") for value in _steps(low, high))
+    return SpreadChart(title, tuple(rows), ticks, round(TOP + SPREAD_ROW * len(rows) + BOTTOM))
 
 
 def bars(counts: Mapping[str, int], shades: Mapping[str, str] | None = None) -> tuple[Bar, ...]:

@@ -47,6 +47,9 @@ QUOTING: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Evidence that quotes: what can follow, and how it is told without the quote."""
 
+OTHER_REASON: Final = "another reason"
+"""Stands for a word that is on no list."""
+
 NOT_SHOWN: Final = "not shown here; `anatprep explain` shows all"
 
 
@@ -119,3 +122,15 @@ def shown_reasons(words: str) -> Iterator[str]:
     """
     for word in filter(None, (words or "").split("; ")):
         yield STACK_REASONS.get(word, "a remark that `anatprep explain` shows")
+
+
+def reason_words(words: str) -> tuple[str, ...]:
+    """The catalogue's words of a stack that are known; all others become one.
+
+    Parameters
+    ----------
+    words : str
+        As in `shown_reasons`.
+    """
+    single = filter(None, (words or "").split("; "))
+    return tuple(dict.fromkeys(word if word in STACK_REASONS else OTHER_REASON for word in single))

@@ -21,9 +21,13 @@ from PIL import Image
 
 from dicomgeom.lines import clip_lines
 from reporting import colours
+from reporting.facets import Facets
 
 DARKEST_PERCENTILE, BRIGHTEST_PERCENTILE = 0.5, 99.5
 """Grey values outside are cut: one bright vessel must not make the heart black."""
+
+LONGEST_SIDE = 320
+"""Pixels of an image in the page: larger ones are averaged down, what is drawn over them stays exact."""
 
 TINT_OPACITY = 0.55
 """Of segmentations over the image."""
@@ -56,6 +60,15 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Tint:
+    """A coloured image over a picture; `layer` is "heatmap" or "segmentation"."""
+
+    png: str
+    layer: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Picture:
     """One image with what is drawn over it, and the words under it."""
 
@@ -64,12 +77,23 @@ class Picture:
     rows: int
     column_spacing: float = 1.0
     row_spacing: float = 1.0
-    tints: tuple[str, ...] = ()
+    tints: tuple[Tint, ...] = ()
     lines: tuple[Line, ...] = ()
     boxes: tuple[Box, ...] = ()
     caption: str = ""
     note: str = ""
     colour: str = ""
+    facets: Facets | None = None
+    """What the filters know of it; None for a picture that comes and goes with its exam."""
+
+    @property
+    def described(self) -> str:
+        """The picture in words, for those who do not see it."""
+        drawn = [f"line of {name}" for name in dict.fromkeys(line.name for line in self.lines)]
+        if self.boxes:
+            drawn.append(f"boxes {', '.join(box.name for box in self.boxes)}")
+        drawn += [f"{tint.layer} {tint.name}".strip() for tint in self.tints]
+        return ". ".join(filter(None, (self.caption, self.note, "; ".join(drawn))))
 
     @cached_property
     def width(self) -> float:
@@ -84,26 +108,26 @@ class Picture:
 
 def grey_png(image: ArrayLike) -> str:
     """Encode an image (rows, columns) as a grey PNG, as a data address."""
-    return _data_address(Image.fromarray(_grey(image)))
+    return _data_address(_fitted(Image.fromarray(_grey(image)), Image.Resampling.BOX))
 
 
 def heat_png(heatmap: ArrayLike, colour: str) -> str:
     """Encode a heatmap (rows, columns) in 0 to 1 as one colour that grows opaque."""
     heat = np.clip(np.nan_to_num(np.asarray(heatmap, dtype=np.float64)), 0, 1)
-    painted = np.empty((*heat.shape, 4), dtype=np.uint8)
-    painted[..., :3] = colours.rgb(colour)
-    painted[..., 3] = np.round(255 * HEAT_OPACITY * heat)
-    return _data_address(Image.fromarray(painted))
+    levels = _fitted(Image.fromarray(np.round(255 * heat).astype(np.uint8)), Image.Resampling.BOX)
+    opacity = np.round(HEAT_OPACITY * np.arange(256)).astype(np.uint8)
+    return _data_address(levels, palette=[colours.rgb(colour)] * 256, opacity=opacity)
 
 
 def classes_png(classes: ArrayLike, palette: Sequence[str], *, opacity: float = TINT_OPACITY) -> str:
     """Encode classes (rows, columns), 0 = nothing, as colours; those beyond the palette stay clear."""
-    labels = np.asarray(classes).astype(np.int64)
-    table = np.zeros((256, 4), dtype=np.uint8)
-    for number, colour in enumerate(palette):
-        table[number] = (*colours.rgb(colour), round(255 * opacity))
-    table[0] = 0
-    return _data_address(Image.fromarray(table[np.clip(labels, 0, 255)]))
+    labels = np.clip(np.asarray(classes).astype(np.int64), 0, 255).astype(np.uint8)
+    visible = np.zeros(256, dtype=np.uint8)
+    visible[1 : len(palette)] = round(255 * opacity)
+    shades = [colours.rgb(colour) for colour in palette] + [(0, 0, 0)] * (256 - len(palette))
+    return _data_address(
+        _fitted(Image.fromarray(labels), Image.Resampling.NEAREST), palette=shades, opacity=visible
+    )
 
 
 def lines_over(coefficients: ArrayLike, views: Sequence[str], *, columns: int, rows: int) -> tuple[Line, ...]:
@@ -145,7 +169,24 @@ def _grey(image: ArrayLike) -> NDArray[np.uint8]:
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 
-def _data_address(image: Image.Image) -> str:
+def _fitted(image: Image.Image, how: Image.Resampling) -> Image.Image:
+    """Make an image as small as a page needs it."""
+    longest = max(image.size)
+    if longest <= LONGEST_SIDE:
+        return image
+    width, height = (max(round(side * LONGEST_SIDE / longest), 1) for side in image.size)
+    return image.resize((width, height), how)
+
+
+def _data_address(
+    image: Image.Image,
+    palette: Sequence[tuple[int, int, int]] | None = None,
+    opacity: NDArray[np.uint8] | None = None,
+) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    if palette is None or opacity is None:
+        image.save(buffer, format="PNG", optimize=True)
+    else:  # one byte a pixel, colours and opacities in a table
+        image.putpalette([value for shade in palette for value in shade])
+        image.save(buffer, format="PNG", optimize=True, transparency=opacity.tobytes())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

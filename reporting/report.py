@@ -1,36 +1,41 @@
 """One HTML file that shows catalogues, stores and runs, and needs nothing but a browser.
 
-Everything is inside it: style, pictures, curves. It names exams by hashed keys and holds no
-name, date, UID or path; the images in it are still patients' images, so it is as private as
-they are.
+Everything is inside it: style, scripts, pictures, curves. It names patients and exams by hashed
+keys and holds no name, date, UID or path; the images in it are still patients' images, so it is
+as private as they are. How large it may grow is told in `ration.py`.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from dicomgeom.errors import IntegrityError, WrongUse
 from dicomgeom.progress import Progress, silent
+from pretext_targets.places import Where, is_url
 from reporting.comparison import comparison_section
+from reporting.page import render
+from reporting.ration import MOST_IMAGES, Ration, share
 from reporting.run_section import run_section
 from reporting.sections import Section
 
-TEMPLATE = "report.html.j2"
+MARKERS = {"catalogue.json": "catalogue", "zarr.json": "store", "run.json": "run"}
+"""File that tells what a folder is -> what it is."""
+
+WEIGHTS = {"catalogue": 4, "store": 2, "run": 1}
+"""How the images of a report are shared among its sources."""
 
 
-def write_report(sources: Path | Sequence[Path], out: Path, *, progress: Progress = silent) -> Path:
+def write_report(sources: Where | Sequence[Where], out: Path, *, progress: Progress = silent) -> Path:
     """Draw sources into one self-contained HTML file.
 
     Parameters
     ----------
-    sources : path or sequence of paths
-        Catalogues, stores and runs, told apart by the marker file in each.
+    sources : path or URL, or sequence of them
+        Catalogues, stores and runs, told apart by the marker file in each; a URL is a store's.
     out : Path
         The file to write; readable by its owner only, replaced in one step.
     progress : Progress
@@ -48,19 +53,65 @@ def write_report(sources: Path | Sequence[Path], out: Path, *, progress: Progres
     IntegrityError
         When a source is broken, half-written or none of the three.
     """
-    paths = [sources] if isinstance(sources, Path) else list(sources)
-    if not paths:
+    named = [sources] if isinstance(sources, Path | str) else list(sources)
+    if not named:
         raise WrongUse("nothing to report; name a catalogue, a store or a run")
-    sections = []
-    for number, path in enumerate(paths):
-        sections.append(_section_of(path)(path, f"source-{number + 1}", progress))
+    kinds = [kind_of(where) for where in named]
+    catalogues = [Path(where) for where, kind in zip(named, kinds, strict=True) if kind == "catalogue"]
+    runs = [Path(where) for where, kind in zip(named, kinds, strict=True) if kind == "run"]
+    sections, left = [], MOST_IMAGES
+    for number, (where, kind) in enumerate(zip(named, kinds, strict=True)):
+        waiting = sum(WEIGHTS[one] for one in kinds[number:])
+        ration = share(left, WEIGHTS[kind], waiting)
+        had = ration.images
+        sections.append(_section(kind, where, f"source-{number + 1}", ration, catalogues, progress))
+        left -= had - ration.images
     sections = _numbered(sections)
-    compared = comparison_section(paths, "comparison")
+    compared = comparison_section(runs, "comparison")
     if compared is not None:
         sections.insert(0, compared)
     progress("writing the report", done=1, total=1)
     _replace(out, render(sections))
     return out
+
+
+def kind_of(where: Where) -> str:
+    """Tell what a source is: "catalogue", "store" or "run".
+
+    Raises
+    ------
+    WrongUse
+        When it does not exist.
+    IntegrityError
+        When it is none of the three.
+    """
+    if is_url(where):
+        return "store"
+    path = Path(where)
+    if not path.exists():
+        raise WrongUse(f"{path} does not exist; name a catalogue, a store or a run")
+    for marker, kind in MARKERS.items():
+        if (path / marker).exists():
+            return kind
+    raise IntegrityError(
+        f"{path} is no catalogue, store or run (none of {', '.join(MARKERS)} in it); "
+        "name the folder that a command wrote"
+    )
+
+
+def _section(
+    kind: str, where: Where, anchor: str, ration: Ration, catalogues: Sequence[Path], progress: Progress
+) -> Section:
+    """Draw one source; the floors below are imported only when they are needed."""
+    if kind == "catalogue":
+        from reporting.catalogue_section import catalogue_section
+
+        return catalogue_section(Path(where), anchor, ration, progress=progress)
+    if kind == "store":
+        from reporting.store_section import store_section
+
+        return store_section(where, anchor, ration, catalogues=catalogues, progress=progress)
+    return run_section(Path(where), anchor, ration)
 
 
 def _numbered(sections: Sequence[Section]) -> list[Section]:
@@ -72,38 +123,6 @@ def _numbered(sections: Sequence[Section]) -> list[Section]:
         else section
         for place, section in enumerate(sections)
     ]
-
-
-def render(sections: Sequence[Section]) -> str:
-    """Lay sections out as a page."""
-    environment = Environment(
-        loader=PackageLoader("reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(sections=sections)
-
-
-def _section_of(path: Path) -> Callable[[Path, str, Progress], Section]:
-    """Choose who draws a source; the floors below are imported only when they are needed."""
-    if not path.exists():
-        raise WrongUse(f"{path} does not exist; name a catalogue, a store or a run")
-    if (path / "catalogue.json").exists():
-        from reporting.catalogue_section import catalogue_section
-
-        return lambda folder, anchor, progress: catalogue_section(folder, anchor, progress=progress)
-    if (path / "zarr.json").exists():
-        from reporting.store_section import store_section
-
-        return lambda folder, anchor, progress: store_section(folder, anchor, progress=progress)
-    if (path / "run.json").exists():
-        return lambda folder, anchor, _: run_section(folder, anchor)
-    raise IntegrityError(
-        f"{path} is no catalogue, store or run (none of catalogue.json, zarr.json, run.json in it); "
-        "name the folder that a command wrote"
-    )
 
 
 def _replace(out: Path, page: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reporting.charts import Bar, LineChart
+from reporting.charts import Bar, LineChart, SpreadChart
+from reporting.facets import Facets
 from reporting.pictures import Picture
+from reporting.space import Space
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,18 @@ class Legend:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns; cells are text."""
+    """Rows under columns; cells are text. With `facets`, one a row, the rows can be filtered."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     numeric: frozenset[int] = frozenset()
+    facets: tuple[Facets, ...] = ()
+    note: str = ""
+    wide: bool = False
+    """Whether it takes the width of the page."""
+    folded: bool = False
+    """Whether it is opened by its caption."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class StackRow:
     spacing: str
     notes: tuple[str, ...]
     evidence: tuple[Evidence, ...]
+    facets: Facets = field(default_factory=Facets)
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,12 @@ class Exam:
 
     key: str
     title: str
+    patient: str = ""
     stacks: tuple[StackRow, ...] = ()
     strips: tuple[Strip, ...] = ()
+    space: Space | None = None
+    notes: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,13 +131,31 @@ class Section:
     facts: tuple[Fact, ...] = ()
     bar_groups: tuple[BarGroup, ...] = ()
     charts: tuple[LineChart, ...] = ()
+    spreads: tuple[SpreadChart, ...] = ()
     tables: tuple[Table, ...] = ()
     strips: tuple[Strip, ...] = ()
     exams: tuple[Exam, ...] = ()
     notes: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def filters(self) -> bool:
+        """Whether anything in it can be filtered."""
+        pictures = any(one.facets for exam in self.exams for strip in exam.strips for one in strip.pictures)
+        stacks = any(exam.stacks for exam in self.exams)
+        return pictures or stacks or any(table.facets for table in self.tables)
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """Spell a count with its noun: "1 exam", "3 exams"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def short_key(key: str) -> str:
+    """Shorten a salted hash to what people can compare: its first ten hexadecimal digits."""
+    return key[:10]
+
+
+def listed(words: Sequence[str]) -> str:
+    """Spell a list: "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

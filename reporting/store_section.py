@@ -1,70 +1,135 @@
-"""A store for people: how much is in it, and the labels drawn over the images they belong to."""
+"""A store for people: how much is in it, what was left out of it, and its labels drawn over images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomgeom.progress import Progress, silent
-from pretext_targets.drawing import HEATMAP_LEVELS, draw_heatmaps
+from pretext_targets.places import Where
 from pretext_targets.reader import StoreReader
 from pretext_targets.store import NOT_ANNOTATED, SPLITS
 from reporting import colours
 from reporting.charts import bars
-from reporting.pictures import Picture, boxes_over, classes_png, grey_png, heat_png, lines_over
-from reporting.sections import BarGroup, Exam, Fact, Legend, Section, Strip, Table
+from reporting.ration import Ration
+from reporting.sections import BarGroup, Exam, Fact, Section, Table, counted, listed
+from reporting.store_left_out import left_out_tables, unusable_examples
+from reporting.store_pictures import draw_stack
+from reporting.store_stacks import StoreStack, stacks_of, stacks_table
 
-STACKS_PICTURED = 6
+STACKS_PICTURED = 12
 """Stacks with pictures, taken in turns from the splits."""
-
-SLICES_PICTURED = 6
-"""Slices of each of them, spread over the stack."""
 
 LOCATION_BINS = 10
 
-Indices = NDArray[np.int64]
+ANNOTATED_COUNTED = 20_000
+"""Examples of a store up to which the annotated ones are counted: each has to be read."""
 
 
-def store_section(folder: Path, anchor: str, *, progress: Progress = silent) -> Section:
+def store_section(
+    where: Where,
+    anchor: str,
+    ration: Ration,
+    *,
+    catalogues: Sequence[Path] = (),
+    progress: Progress = silent,
+) -> Section:
     """Gather what the page says about a store.
+
+    Parameters
+    ----------
+    where
+        Path or URL of the store.
+    catalogues
+        Catalogues that are shown too: the one that the store was built from tells what was left out.
 
     Raises
     ------
     IntegrityError
-        When the folder is no whole store.
+        When there is no whole store.
     """
-    reader = StoreReader(folder)
-    attributes = reader.attributes
-    chosen = _chosen_stacks(reader)
-    exams = []
-    for number, rows in enumerate(chosen):
-        progress("drawing labels", done=number, total=len(chosen))
-        exams.append(_exam(reader, rows))
-    partners = ", ".join(attributes.partners)
+    reader = StoreReader(where)
+    unusable = unusable_examples(reader)
+    stacks = stacks_of(reader)
+    exams, notes = _exams(reader, stacks, ration, progress)
+    labelled = bool(reader.attributes.segment_names)
     return Section(
         kind="store",
-        title=f"{'Labelled store' if attributes.segment_names else 'Store'} {attributes.protocol['name']}",
+        title=f"{'Labelled store' if labelled else 'Store'} {reader.attributes.protocol['name']}",
         anchor=anchor,
-        lead=f"{attributes.protocol['carrier']} images on a grid of {attributes.rows} × {attributes.columns} "
-        f"pixels of {attributes.spacing_mm:g} mm; lines and heatmaps of {partners}, nine boxes, and the "
-        "relative location of each slice in its stack.",
+        lead=_lead(reader),
         facts=_facts(reader),
         bar_groups=_bar_groups(reader),
-        tables=(_split_table(reader),),
-        exams=tuple(exams),
+        tables=(
+            _split_table(reader),
+            *left_out_tables(reader, unusable, catalogues, progress=progress),
+            stacks_table(reader, stacks, unusable),
+        ),
+        exams=exams,
+        notes=notes,
     )
 
 
-def _facts(reader: StoreReader) -> tuple[Fact, ...]:
+def _lead(reader: StoreReader) -> str:
+    attributes = reader.attributes
+    labels = []
+    if attributes.partners:
+        labels.append(f"lines and heatmaps of {listed(attributes.partners)}")
+    if attributes.partners and attributes.box_names:
+        labels.append(f"{len(attributes.box_names)} boxes")
+    labels.append("the relative location of each slice in its stack")
+    if attributes.segment_names:
+        labels.append(f"segments: {listed(attributes.segment_names[1:])}")
     return (
+        f"{attributes.protocol['carrier']} images on a grid of {attributes.rows} × {attributes.columns} "
+        f"pixels of {attributes.spacing_mm:g} mm; {'; '.join(labels)}."
+    )
+
+
+def _exams(
+    reader: StoreReader, stacks: Sequence[StoreStack], ration: Ration, progress: Progress
+) -> tuple[tuple[Exam, ...], tuple[str, ...]]:
+    chosen = _in_turns(stacks)[:STACKS_PICTURED]
+    exams = []
+    for number, stack in enumerate(chosen):
+        progress("drawing labels", done=number, total=len(chosen))
+        exam = draw_stack(reader, stack, ration)
+        if exam is None:
+            break
+        exams.append(exam)
+    left = len(stacks) - len(exams)
+    note = (
+        f"Pictures of {len(exams):,} of {counted(len(stacks), 'stack')}; {left:,} left out, "
+        "so that this file stays small."
+    )
+    return tuple(exams), (note,) if left else ()
+
+
+def _in_turns(stacks: Sequence[StoreStack]) -> list[StoreStack]:
+    """Let the splits take turns, so that each is seen; stacks without a usable example come last."""
+    places: dict[tuple[bool, int], int] = {}
+    order = []
+    for stack in stacks:
+        kind = (not len(stack.usable), stack.split)
+        places[kind] = places.get(kind, -1) + 1
+        order.append((kind[0], places[kind], stack.split))
+    return [stacks[number] for number in sorted(range(len(stacks)), key=lambda number: order[number])]
+
+
+def _facts(reader: StoreReader) -> tuple[Fact, ...]:
+    facts = [
         Fact(f"{len(reader):,}", "examples"),
         Fact(f"{_distinct(reader, 'patient_key'):,}", "patients"),
         Fact(f"{_distinct(reader, 'stack_key'):,}", "stacks"),
         Fact(f"{int((~reader.column('valid')).sum()):,}", "unusable examples"),
-    )
+    ]
+    if "diagnosis" in reader.names:
+        known = reader.column("diagnosis") >= 0
+        facts.append(Fact(f"{_distinct(reader, 'patient_key', known):,}", "patients with a diagnosis"))
+    return tuple(facts)
 
 
 def _distinct(reader: StoreReader, name: str, rows: NDArray[np.bool_] | None = None) -> int:
@@ -73,6 +138,7 @@ def _distinct(reader: StoreReader, name: str, rows: NDArray[np.bool_] | None = N
 
 
 def _bar_groups(reader: StoreReader) -> tuple[BarGroup, ...]:
+    partners, names = reader.attributes.partners, reader.attributes.box_names
     location = reader.column("location")
     known = location[np.isfinite(location)]
     edges = np.linspace(0, 1, LOCATION_BINS + 1)
@@ -82,23 +148,34 @@ def _bar_groups(reader: StoreReader) -> tuple[BarGroup, ...]:
     }
     there = {
         f"line of {view}": int(np.isfinite(reader.column("line")[:, number, 0]).sum())
-        for number, view in enumerate(reader.attributes.partners)
+        for number, view in enumerate(partners)
     }
     there["location"] = len(known)
+    if "segmentation" in reader.names and len(reader) <= ANNOTATED_COUNTED:
+        there["segmentation"] = _annotated(reader)
     present = reader.column("box_present")
-    boxes = {name: int(present[:, number].sum()) for number, name in enumerate(reader.attributes.box_names)}
-    shades = {f"line of {view}": colours.of_view(view) for view in reader.attributes.partners}
-    return (
-        BarGroup("Examples with a label", bars(there, shades), "none"),
-        BarGroup(
-            "Boxes inside the image", bars(boxes, dict(zip(boxes, colours.BOXES, strict=False))), "none"
-        ),
-        BarGroup("Relative locations", bars(spread) if len(known) else (), "no example has a location"),
+    boxes = {name: int(present[:, number].sum()) for number, name in enumerate(names)}
+    shades = {f"line of {view}": colours.of_view(view) for view in partners}
+    groups = [BarGroup("Examples with a label", bars(there, shades), "none")]
+    if partners and names:
+        tones = dict(zip(boxes, colours.BOXES, strict=False))
+        groups.append(BarGroup("Boxes inside the image", bars(boxes, tones), "none"))
+    groups.append(
+        BarGroup("Relative locations", bars(spread) if len(known) else (), "no example has a location")
+    )
+    return tuple(groups)
+
+
+def _annotated(reader: StoreReader) -> int:
+    """Count the examples on which somebody drew segments."""
+    parts = np.array_split(np.arange(len(reader)), max(len(reader) // 256, 1))
+    return sum(
+        int((reader.read("segmentation", part) != NOT_ANNOTATED).any(axis=(1, 2)).sum()) for part in parts
     )
 
 
 def _split_table(reader: StoreReader) -> Table:
-    split = reader.column("split")
+    split, valid = reader.column("split"), reader.column("valid")
     rows = []
     for code, name in enumerate(SPLITS):
         here = split == code
@@ -108,163 +185,12 @@ def _split_table(reader: StoreReader) -> Table:
                 f"{_distinct(reader, 'patient_key', here):,}",
                 f"{_distinct(reader, 'stack_key', here):,}",
                 f"{int(here.sum()):,}",
+                f"{int((here & ~valid).sum()):,}",
             )
         )
     return Table(
-        ("split", "patients", "stacks", "examples"),
+        ("split", "patients", "stacks", "examples", "unusable"),
         tuple(rows),
         caption="A patient is in one split only.",
-        numeric=frozenset({1, 2, 3}),
+        numeric=frozenset({1, 2, 3, 4}),
     )
-
-
-def _chosen_stacks(reader: StoreReader) -> list[Indices]:
-    """Rows of some stacks, the splits taking turns so that each is seen."""
-    usable = np.flatnonzero(reader.column("valid"))
-    keys = reader.column("stack_key")[usable]
-    _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    split = reader.column("split")[usable[first]]
-    place = np.zeros(len(first), dtype=np.int64)
-    for code in np.unique(split):
-        members = np.flatnonzero(split == code)
-        place[members[np.argsort(first[members])]] = np.arange(len(members))
-    order = np.lexsort((first, split, place))[:STACKS_PICTURED]
-    return [usable[np.flatnonzero(group.ravel() == number)] for number in order]
-
-
-def _exam(reader: StoreReader, rows: Indices) -> Exam:
-    """Draw one stack: some slices with lines and boxes, and one slice label by label."""
-    annotated = _annotated_phase(reader, rows)
-    phase = reader.column("phase_index")[rows]
-    one_phase = rows[phase == (phase.min() if annotated is None else annotated)]
-    ordered = one_phase[np.argsort(reader.column("slice_index")[one_phase])]
-    places = np.unique(
-        np.linspace(0, len(ordered) - 1, min(SLICES_PICTURED, len(ordered))).round().astype(int)
-    )
-    slices = ordered[places]
-    middle = int(slices[len(slices) // 2])
-    split = SPLITS[int(reader.column("split")[middle])]
-    key = bytes(reader.column("stack_key")[middle]).hex()[:10]
-    carrier = reader.attributes.protocol["carrier"]
-    view_legend = [Legend(view, colours.of_view(view)) for view in reader.attributes.partners]
-    box_legend = [
-        Legend(name, colours.BOXES[number % len(colours.BOXES)])
-        for number, name in enumerate(reader.attributes.box_names)
-    ]
-    return Exam(
-        key=key,
-        title=f"{carrier} stack of a {split} patient",
-        strips=(
-            Strip(
-                "Lines and boxes through the stack",
-                tuple(_labelled(reader, int(row)) for row in slices),
-                (*view_legend, *box_legend),
-            ),
-            Strip(
-                f"{_place_text(reader, middle).capitalize()}, label by label",
-                tuple(_by_label(reader, middle)),
-                _segment_legend(reader),
-                note=_location_text(reader, middle),
-            ),
-        ),
-    )
-
-
-def _annotated_phase(reader: StoreReader, rows: Indices) -> int | None:
-    """Find the first phase of a stack whose middle slice somebody annotated."""
-    if "segmentation" not in reader.names:
-        return None
-    slices = reader.column("slice_index")[rows]
-    middle = rows[slices == np.sort(np.unique(slices))[len(np.unique(slices)) // 2]]
-    for row in middle[np.argsort(reader.column("phase_index")[middle])]:
-        if (reader.read("segmentation", [row]) != NOT_ANNOTATED).any():
-            return int(reader.column("phase_index")[row])
-    return None
-
-
-def _segment_legend(reader: StoreReader) -> tuple[Legend, ...]:
-    names = reader.attributes.segment_names
-    return tuple(
-        Legend(name, colours.SEGMENTS[number % len(colours.SEGMENTS)])
-        for number, name in enumerate(names)
-        if number
-    )
-
-
-def _image(reader: StoreReader, row: int) -> NDArray[Any]:
-    scale, offset = reader.column("image_scale")[row], reader.column("image_offset")[row]
-    return np.asarray(reader.read("image", [row])[0] * scale + offset)
-
-
-def _labelled(reader: StoreReader, row: int) -> Picture:
-    return Picture(
-        grey_png(_image(reader, row)),
-        reader.attributes.columns,
-        reader.attributes.rows,
-        lines=_lines(reader, row),
-        boxes=_boxes(reader, row),
-        caption=_place_text(reader, row),
-        note=_location_text(reader, row),
-    )
-
-
-def _place_text(reader: StoreReader, row: int) -> str:
-    return f"slice {int(reader.column('slice_index')[row]) + 1} of {int(reader.column('n_slices')[row])}"
-
-
-def _location_text(reader: StoreReader, row: int) -> str:
-    linear = float(reader.column("location")[row])
-    sine = float(reader.column("location_sine")[row])
-    if np.isnan(linear) and np.isnan(sine):
-        return "no location"
-    spelled = [f"location {linear:.2f}" if np.isfinite(linear) else "", f"sine {sine:.2f}"]
-    return ", ".join(part for part in spelled if part)
-
-
-def _lines(reader: StoreReader, row: int) -> tuple[Any, ...]:
-    attributes = reader.attributes
-    return lines_over(
-        reader.column("line")[row], attributes.partners, columns=attributes.columns, rows=attributes.rows
-    )
-
-
-def _boxes(reader: StoreReader, row: int) -> tuple[Any, ...]:
-    return boxes_over(
-        reader.column("box_centre")[row],
-        reader.column("box_present")[row],
-        reader.attributes.box_side_px,
-        reader.attributes.box_names,
-    )
-
-
-def _by_label(reader: StoreReader, row: int) -> list[Picture]:
-    """The image bare, with its lines, with its boxes, with each heatmap, with its segmentation."""
-    columns, rows = reader.attributes.columns, reader.attributes.rows
-    png = grey_png(_image(reader, row))
-    pictures = [
-        Picture(png, columns, rows, caption="image"),
-        Picture(png, columns, rows, lines=_lines(reader, row), caption="lines"),
-        Picture(png, columns, rows, boxes=_boxes(reader, row), caption="boxes"),
-    ]
-    for number, heatmap in enumerate(_heatmaps(reader, row)):
-        view = reader.attributes.partners[number]
-        if heatmap.any():
-            tint = heat_png(heatmap, colours.of_view(view))
-            pictures.append(Picture(png, columns, rows, tints=(tint,), caption=f"heatmap of {view}"))
-        else:
-            pictures.append(Picture(png, columns, rows, caption=f"heatmap of {view}", note="no such line"))
-    if "segmentation" in reader.names:
-        classes = reader.read("segmentation", [row])[0]
-        if (classes != NOT_ANNOTATED).any():
-            tint = classes_png(np.where(classes == NOT_ANNOTATED, 0, classes), colours.SEGMENTS)
-            pictures.append(Picture(png, columns, rows, tints=(tint,), caption="segmentation"))
-    return pictures
-
-
-def _heatmaps(reader: StoreReader, row: int) -> NDArray[Any]:
-    """(partners, rows, columns) in 0 to 1: as stored, or drawn from the parameters."""
-    if "line_heatmap" in reader.names:
-        return np.asarray(reader.read("line_heatmap", [row])[0] / HEATMAP_LEVELS)
-    attributes = reader.attributes
-    line = reader.column("line")[row]
-    return np.asarray(draw_heatmaps(line, attributes.line_sigma_px, attributes.rows, attributes.columns))

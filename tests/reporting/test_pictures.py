@@ -10,13 +10,23 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from reporting.pictures import Picture, boxes_over, classes_png, grey_png, heat_png, lines_over
+from reporting.pictures import (
+    LONGEST_SIDE,
+    Picture,
+    Tint,
+    boxes_over,
+    classes_png,
+    grey_png,
+    heat_png,
+    lines_over,
+)
 
 
 def decoded(address: str) -> NDArray[np.uint8]:
     prefix, _, data = address.partition(",")
     assert prefix == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    return np.asarray(image.convert("RGBA") if image.mode == "P" else image)
 
 
 def test_an_image_keeps_its_size_and_its_order_of_greys() -> None:
@@ -67,3 +77,39 @@ def test_boxes_stand_round_their_centres_and_absent_ones_vanish() -> None:
 def test_pixels_that_are_not_square_are_shown_in_their_proportions() -> None:
     picture = Picture("", columns=100, rows=50, column_spacing=1.0, row_spacing=2.0)
     assert picture.width == picture.height == 100
+
+
+def test_a_large_image_is_averaged_down_and_keeps_its_proportions() -> None:
+    image = np.tile(np.arange(1600.0), (800, 1))
+    shown = decoded(grey_png(image))
+    assert shown.shape == (LONGEST_SIDE // 2, LONGEST_SIDE)
+    assert (np.diff(shown.astype(int), axis=1) >= 0).all()
+
+
+def test_classes_of_a_large_image_are_not_mixed() -> None:
+    classes = np.zeros((1000, 1000), dtype=np.uint8)
+    classes[:, 500:] = 2
+    painted = decoded(classes_png(classes, ("#000000", "#ff0000", "#00ff00")))
+    assert painted.shape == (LONGEST_SIDE, LONGEST_SIDE, 4)
+    assert {tuple(colour) for colour in painted[painted[..., 3] > 0][:, :3].tolist()} == {(0, 255, 0)}
+
+
+def test_no_image_of_a_page_is_larger_than_a_byte_for_each_of_its_pixels() -> None:
+    noise = np.random.default_rng(0).random((900, 900))
+    most = 1.1 * LONGEST_SIDE**2 * 4 / 3  # base64 writes four letters for three bytes
+    for png in (grey_png(noise), heat_png(noise, "#ff0000"), classes_png(noise * 8, ["#010203"] * 9)):
+        assert len(png) < most
+
+
+def test_a_picture_is_told_in_words() -> None:
+    picture = Picture(
+        "",
+        20,
+        12,
+        tints=(Tint("", "heatmap", "2CH"),),
+        lines=lines_over([[1.0, 0.0, -5.0]], ["4CH"], columns=20, rows=12),
+        boxes=boxes_over([[10.0, 4.0]], [True], 6.0, ["centre"]),
+        caption="slice 1 of 3",
+        note="location 0.00",
+    )
+    assert picture.described == "slice 1 of 3. location 0.00. line of 4CH; boxes centre; heatmap 2CH"
