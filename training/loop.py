@@ -14,7 +14,9 @@ from typing import Any
 
 from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
+from pretext_targets.where import Where
 from training.checkpoint import Position
+from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
@@ -23,7 +25,9 @@ from training.run_folder import NEW, identity_of, state_of, verify_run, write_ru
 from training.seen_patients import SEEN_FILE, SeenPatients, write_seen_patients
 from training.steps import Training
 from training.streams import LearningStream, open_stores, open_streams
+from training.tasks.collapse import told_of_collapse
 from training.team import chosen_device, this_team
+from training.trackers import TrackerName, open_tracker, tool_of
 from training.transfer import WEIGHTS_FILE, InitialWeights, load_into, read_initial_weights
 from training.validation import write_samples
 
@@ -62,12 +66,13 @@ class RunSummary:
 
 def train(
     recipe: Recipe,
-    stores: Mapping[str, Path],
+    stores: Mapping[str, Where],
     run: Path,
     *,
     init: Path | None = None,
     device: str = "auto",
     memory_bytes: int | None = None,
+    track: TrackerName | None = None,
     progress: Progress = silent,
 ) -> RunSummary:
     """Train as a recipe says; goes on by itself where an interrupted run of the same stopped.
@@ -77,7 +82,7 @@ def train(
     recipe
         What to learn.
     stores
-        Paths of the stores by the names the recipe gives them; "" for the only one.
+        Paths or URLs of the stores by the names the recipe gives them; "" for the only one.
     run
         Folder of the run.
     init
@@ -86,6 +91,8 @@ def train(
         "auto", "cpu", "cuda" or "cuda:N".
     memory_bytes
         The most that images may take in memory; None: a share of what is free. Larger stores are streamed.
+    track
+        "mlflow" or "wandb": the log's numbers go there, too.
 
     Raises
     ------
@@ -97,6 +104,8 @@ def train(
     team = this_team(device)
     progress = progress if team.first else silent
     chosen = chosen_device(device, team)
+    if track and team.first:
+        tool_of(track)
     readers = open_stores(recipe, stores)
     initial = read_initial_weights(Path(init)) if init is not None else None
     identity = identity_of(recipe, readers, initial)
@@ -115,14 +124,26 @@ def train(
         write_seen_patients(run, _seen_by(streams, readers, initial))
     for stream in streams:
         stream.task.begin(model.backbone)
-    training = Training(recipe, run, model, streams, chosen, team, progress)
-    position = training.learn()
+    tracker = open_tracker(track, run, recipe) if track and team.first else None
+    training = Training(recipe, run, model, streams, chosen, team, progress, tracker)
+    position = _learned(training, notes)
     if team.first:
         _finish(training, position, identity, notes, transfer)
     rate = position.images / position.seconds if position.seconds else 0.0
     return RunSummary(
         run, position.step, position.seconds, rate, position.losses, tuple(notes), False, transfer
     )
+
+
+def _learned(training: Training, notes: list[str]) -> Position:
+    """All steps that are left; what is tried on the way and fails becomes a note."""
+    if training.recipe.compiled:
+        notes += compile_backbone(training.model.backbone, training.streams, training.device)
+    position = training.learn()
+    notes += told_of_collapse(position.losses)
+    if training.tracker and training.tracker.note:
+        notes.append(training.tracker.note)
+    return position
 
 
 def _seen_by(

@@ -12,7 +12,8 @@ def learning_rate(settings: ScheduleSettings, start: float, step: int, steps: in
 
     "stages": a rate halved every 100 of 500 epochs has 5 stages and factor 0.5, however many steps a run has.
     """
-    warmed = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    warmup_steps = max(settings.warmup_steps, settings.warmup_share * steps)
+    warmed = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     done = step / steps
     if settings.kind == "stages":
         return warmed * start * settings.factor ** math.floor(done * settings.stages)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +11,6 @@ from torch import Tensor
 from pretext_targets.drawing import draw_boxes, draw_heatmaps
 from training.augment import (
     Motion,
-    change_intensity,
     draw_motion,
     motion_matrix,
     move_labels,
@@ -188,22 +186,6 @@ def test_draws_depend_on_their_key_alone_and_stay_in_range() -> None:
     assert 18 < float(turned.abs().max()) <= 20
     flipped = torch.linalg.det(all_at_once.matrix) < 0
     assert 70 < int(flipped.sum()) < 130
-
-
-def test_intensities_change_by_no_more_than_asked_for() -> None:
-    image = torch.linspace(-1, 2, 3 * 64).view(3, 1, 8, 8)
-    keys = torch.tensor([1, 2, 3])
-    none = change_intensity(AugmentSettings(), image, keys)
-    assert torch.equal(none, image)
-    shifted = change_intensity(AugmentSettings(intensity_shift=0.5), image, keys) - image
-    assert torch.allclose(shifted, shifted[:, :, :1, :1].expand_as(shifted), atol=1e-6)
-    assert float(shifted.abs().max()) <= 0.5
-    bent = change_intensity(AugmentSettings(gamma=0.4), image, keys)
-    assert torch.allclose(bent.amin((1, 2, 3)), image.amin((1, 2, 3)), atol=1e-6)
-    assert torch.allclose(bent.amax((1, 2, 3)), image.amax((1, 2, 3)), atol=1e-6)
-    noise = change_intensity(AugmentSettings(noise_sd=0.2), image, keys) - image
-    assert 0 < float(noise.std()) < 0.2
-    assert len(np.unique(noise.numpy())) > 150
 
 
 @pytest.mark.parametrize("side", [(ROWS, COLUMNS), (33, 32)])

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from sklearn.metrics import roc_auc_score
 
 from dicomgeom.errors import HalfWritten, IntegrityError, NothingUsable, WrongUse
 from pretext_targets.reader import StoreReader
 from training.data import dequantised
-from training.evaluate import evaluate, volumes_of
+from training.evaluate import evaluate
+from training.intervals import mean_interval
 from training.loop import train
 from training.model import read_model
 from training.recipe import Recipe
 from training.sources import as_tensor
+from training.volumes import volumes_of
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -60,6 +63,43 @@ def test_the_table_equals_a_computation_by_hand(segmenting_run: Path, labelled_s
     assert table["images"] == 12
 
 
+def test_every_number_over_patients_follows_from_the_table(
+    segmenting_run: Path, labelled_store: Path
+) -> None:
+    table = evaluate(segmenting_run, labelled_store)["tasks"]["segmentation"]
+    for name in ("dice mean", "assd LV cavity (voxels)", "contour distance RV cavity (mm)"):
+        values = [measures[name] for measures in table["patients"].values()]
+        assert table["mean"][name] == pytest.approx(np.mean(values))
+        assert table["median"][name] == pytest.approx(np.median(values))
+        assert table["interval"][name] == pytest.approx(list(mean_interval(values) or ()))
+        assert table["measured"][name] == 2
+
+
+def test_a_placed_stack_is_measured_in_mm_and_ml(
+    segmenting_run: Path, labelled_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "s.zarr"
+    shutil.copytree(labelled_store, store)
+    matrix = np.diag([2.0, 2.0, 1.0, 1.0])  # pixels of 2 mm, slices 10 mm apart
+    places = np.tile(matrix, (48, 1, 1))
+    places[:, 2, 3] = 10.0 * np.tile(np.arange(6), 8)
+    zarr.open_array(store / "patient_from_pixel", mode="r+")[...] = places
+    table = evaluate(segmenting_run, store)["tasks"]["segmentation"]
+    true = StoreReader(store).read("segmentation", np.arange(36, 42))
+    patient = table["patients"][f"{107:032x}"]
+    assert patient["true volume LV cavity (ml)"] == pytest.approx((true == 1).sum() * 2 * 2 * 10 / 1000)
+    assert {"assd LV cavity (mm)", "hd95 mean (mm)", "volume error RV cavity (ml)"} <= table["mean"].keys()
+    assert not any("voxels" in name for name in table["mean"])
+
+
+def test_what_is_written_is_plain_json_without_paths(segmenting_run: Path, labelled_store: Path) -> None:
+    evaluate(segmenting_run, labelled_store)
+    text = (segmenting_run / "evaluation.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert str(labelled_store) not in text
+
+
 def test_pretext_measures_are_told_for_each_partner(
     small: MakeRecipe, pretext_store: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +110,11 @@ def test_pretext_measures_are_told_for_each_partner(
         found["mean"]
     )
     assert found["all_slices"]["count"] == 12
+    low, high = found["all_slices_interval"]["mse"]
+    assert low <= found["all_slices"]["mse"] <= high
+    shown = [measures["line found 2CH"] for measures in found["patients"].values()]
+    lost = found["counts"].get("line 2CH: none found", 0)
+    assert sum(6 * share for share in shown) + lost == pytest.approx(12)
     boxes = evaluate(tmp_path / "pretrain-app", pretext_store, split="validation")["tasks"]["app"]
     assert "box dice centre" in boxes["mean"]
     assert all(count > 0 for count in boxes["counts"].values())
@@ -165,6 +210,29 @@ def test_a_volume_is_one_stack_at_one_phase_in_slice_order(pretext_store: Path, 
     volumes = volumes_of(StoreReader(store), np.arange(8))
     assert [rows.tolist() for _, rows in volumes] == [[2, 1, 0], [3, 4, 5], [6, 7]]
     assert [int(patient, 16) for patient, _ in volumes] == [1, 1, 2]
+
+
+def test_findings_are_told_by_their_areas_and_every_patients_probability(
+    small: MakeRecipe, write_store: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = write_store(tmp_path / "s.zarr", findings=("tear", "edema"), patients=(4, 0, 4), slices=3)
+    changes = {"backbone__kind": "basic-unet", "steps": "2", "batch_size": "2"}
+    train(small("diagnose-knee", **changes), {"": store}, tmp_path / "run")
+    (found,) = evaluate(tmp_path / "run", store)["tasks"].values()
+    assert found["auc"].keys() == {"auc tear", "auc edema", "auc mean"}
+    truth = [one["true tear"] for one in found["patients"].values()]
+    said = [one["probability tear"] for one in found["patients"].values()]
+    assert sorted(truth) == [0.0, 0.0, 1.0, 1.0]
+    assert found["auc"]["auc tear"] == pytest.approx(roc_auc_score(truth, said))
+
+
+def test_a_pretext_without_labels_of_patients_is_told_to_be_fine_tuned_first(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    train(small("pretrain-slice-ordering", steps="1"), {"": pretext_store}, tmp_path / "run")
+    with pytest.raises(NothingUsable, match="fine-tune from this run and measure that run") as caught:
+        evaluate(tmp_path / "run", pretext_store)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_evaluated_is_refused_in_one_line(

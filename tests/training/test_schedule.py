@@ -23,3 +23,5 @@ def test_polynomial_and_cosine_go_to_zero() -> None:
 def test_a_warm_up_goes_before() -> None:
     schedule = ScheduleSettings(warmup_steps=4)
     assert [learning_rate(schedule, 1.0, step, 10) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    share = ScheduleSettings(warmup_share=0.1)
+    assert [learning_rate(share, 1.0, step, 40) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]

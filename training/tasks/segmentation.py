@@ -2,8 +2,9 @@
 
 Cross-entropy over all pixels, as both Bai et al. (MICCAI 2019) and Zhang, Wei et al. (Medical Image
 Analysis 2024) fine-tune with; optionally a soft Dice loss beside it (Milletari et al., 3DV 2016; de Mooij
-et al. 2024 take half of each). The L1 penalty of Zhang et al. is a setting of the optimiser. Pixels of
-class 255 are not annotated: they count neither for nor against.
+et al. 2024 take half of each), and optionally outputs at all levels of the decoder (deep supervision: Lee
+et al., AISTATS 2015, weighed as in nnU-Net and by de Mooij et al.). The L1 penalty of Zhang et al. is a
+setting of the optimiser. Pixels of class 255 are not annotated: they count neither for nor against.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from training.backbones import Backbone
 from training.tasks.task import Batch, StoreFacts, SumAndCount, Task, masked_cross_entropy
 
 NOT_ANNOTATED = 255
-DICE_SMOOTHING_PX = 1.0
-"""Added to both sides of the soft Dice ratio, so that an absent structure that is not predicted scores 1."""
 
 
 class Segmentation(Task):
@@ -34,6 +33,11 @@ class Segmentation(Task):
         Names of the structures to learn; others become background. Empty: all of the store.
     cross_entropy, dice
         Weights of the two parts; a part of weight 0 is not computed.
+    dice_smoothing_px
+        See `soft_dice_loss`.
+    deep_supervision
+        Whether each level of the decoder has an output of its own, compared with the annotation at its size.
+        Level i, of which 0 has full size, weighs 2^-i over the sum of all these.
     """
 
     needs = frozenset({"segmentation"})
@@ -46,6 +50,8 @@ class Segmentation(Task):
         structures: Sequence[str] = (),
         cross_entropy: float = 1.0,
         dice: float = 0.0,
+        dice_smoothing_px: float = 1.0,
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         if not facts.segment_names:
@@ -67,8 +73,14 @@ class Segmentation(Task):
         class_of_code[[stored.index(name) for name in self.segment_names]] = torch.arange(len(found) + 1)
         class_of_code[NOT_ANNOTATED] = NOT_ANNOTATED
         self.register_buffer("class_of_code", class_of_code, persistent=False)
-        self.weights = {"cross_entropy": cross_entropy, "dice": dice}
-        self.head = nn.Conv2d(backbone.decoder_channels[0], len(self.segment_names), kernel_size=1)
+        levels = len(backbone.decoder_channels) if deep_supervision else 1
+        self.weights = weights_by_level({"cross_entropy": cross_entropy, "dice": dice}, levels)
+        self.dice_smoothing_px = dice_smoothing_px
+        self.head, *coarser = (
+            nn.Conv2d(channels, len(self.segment_names), kernel_size=1)
+            for channels in backbone.decoder_channels[:levels]
+        )
+        self.coarse_heads = nn.ModuleList(coarser)
 
     def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Rows with an annotated pixel."""
@@ -80,15 +92,17 @@ class Segmentation(Task):
         return self.absent
 
     def loss(self, backbone: Backbone, crops: list[Batch]) -> dict[str, SumAndCount]:
-        """Cross-entropy over annotated pixels, and soft Dice when it has a weight."""
+        """Cross-entropy over annotated pixels, and soft Dice when it has a weight; at each level in turn."""
         (batch,) = crops
-        logits = self.head(backbone.decode(backbone.encode(batch.image))[0])
+        decoded = backbone.decode(backbone.encode(batch.image))
         classes = self.targets(batch)["segmentation"]
         parts: dict[str, SumAndCount] = {}
-        if self.weights["cross_entropy"]:
-            parts["cross_entropy"] = masked_cross_entropy(logits, classes, NOT_ANNOTATED)
-        if self.weights["dice"]:
-            parts["dice"] = soft_dice_loss(logits, classes)
+        for level, (head, features) in enumerate(zip((self.head, *self.coarse_heads), decoded, strict=False)):
+            logits, wanted = head(features), at_size(classes, features.shape[-2], features.shape[-1])
+            if self.weights["cross_entropy"]:
+                parts[part_name("cross_entropy", level)] = masked_cross_entropy(logits, wanted, NOT_ANNOTATED)
+            if self.weights["dice"]:
+                parts[part_name("dice", level)] = soft_dice_loss(logits, wanted, self.dice_smoothing_px)
         return parts
 
     def predict(self, backbone: Backbone, image: Tensor) -> dict[str, Tensor]:
@@ -101,7 +115,31 @@ class Segmentation(Task):
         return {"segmentation": self.class_of_code[batch.labels["segmentation"]]}
 
 
-def soft_dice_loss(logits: Tensor, classes: Tensor) -> SumAndCount:
+def part_name(name: str, level: int) -> str:
+    """How the log calls a part of the loss at a level of the decoder: "dice", "dice 1/2", "dice 1/4"."""
+    return name if level == 0 else f"{name} 1/{2**level}"
+
+
+def weights_by_level(weights: Mapping[str, float], levels: int) -> dict[str, float]:
+    """The weight of each part of the loss at each level: 2^-level of it, over the sum of these."""
+    shares = [2.0**-level / sum(2.0**-one for one in range(levels)) for level in range(levels)]
+    return {
+        part_name(name, level): weight * share
+        for level, share in enumerate(shares)
+        for name, weight in weights.items()
+    }
+
+
+def at_size(classes: Tensor, rows: int, columns: int) -> Tensor:
+    """Classes (b, r, c) int64 on a coarser grid, each from the pixel under the middle of the coarse one."""
+    if classes.shape[-2:] == (rows, columns):
+        return classes
+    # Class numbers are small integers, which floats hold exactly.
+    size = (rows, columns)
+    return nn.functional.interpolate(classes[:, None].float(), size, mode="nearest-exact")[:, 0].long()
+
+
+def soft_dice_loss(logits: Tensor, classes: Tensor, smoothing_px: float = 1.0) -> SumAndCount:
     """1 - Dice of the class probabilities, summed over images and foreground classes.
 
     Parameters
@@ -110,6 +148,8 @@ def soft_dice_loss(logits: Tensor, classes: Tensor) -> SumAndCount:
         (b, classes, rows, columns).
     classes
         (b, rows, columns) int64; 255 = not annotated. An image without any annotation is not counted.
+    smoothing_px
+        Added to both sides of the ratio, so that an absent structure that is not predicted scores 1.
     """
     known = classes != NOT_ANNOTATED
     probability = logits.float().softmax(dim=1) * known[:, None]
@@ -118,6 +158,6 @@ def soft_dice_loss(logits: Tensor, classes: Tensor) -> SumAndCount:
     )
     overlap = (probability * one_hot).sum(dim=(-2, -1))[:, 1:]
     sizes = (probability + one_hot).sum(dim=(-2, -1))[:, 1:]
-    dice = (2.0 * overlap + DICE_SMOOTHING_PX) / (sizes + DICE_SMOOTHING_PX)
+    dice = (2.0 * overlap + smoothing_px) / (sizes + smoothing_px)
     annotated = known.flatten(1).any(dim=1, keepdim=True).expand_as(dice)
     return SumAndCount(((1.0 - dice) * annotated).sum(), annotated.sum().float())

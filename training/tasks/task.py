@@ -85,6 +85,7 @@ class StoreFacts:
     location_mapping: str
     protocol: str
     view: str
+    finding_names: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As plain lists, numbers and words."""
@@ -156,6 +157,9 @@ class Task(nn.Module):
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """What it should have said: same names and shapes as `predict`; NaN or 255 where unknown."""
         return {}
+
+    def see_training(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Called once before the first step with the columns of the chosen units, a row each (balances)."""
 
     def begin(self, backbone: Backbone) -> None:
         """Called once before the first step, with initial weights loaded (teachers copy their student)."""

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.backbones import BasicUNetBackbone
+from training.compiling import compile_backbone
+from training.loop import train
+from training.recipe import Recipe
+from training.run_file import read_run
+
+MakeRecipe = Callable[..., Recipe]
+
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what is compiled, by a compiler that leaves all as it is (the real one takes a minute)."""
+    names: list[str] = []
+
+    def compile_nothing(function: Call, backend: str) -> Call:
+        names.append(function.__name__)
+        return lambda *arguments: function(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    return names
+
+
+def test_a_compiled_run_gives_the_same_files(
+    compiled: list[str], small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    train(small(steps="3"), {"": pretext_store}, tmp_path / "plain")
+    assert compiled == []
+    assert train(small(steps="3", compiled="true"), {"": pretext_store}, tmp_path / "run").notes == ()
+    assert compiled == ["encode", "decode"]
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("plain", "run"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(values, other[name]) for name, values in one.items())
+
+
+def test_where_it_does_not_work_the_run_goes_on_and_says_so(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_never(function: Call, backend: str) -> Call:
+        def fails(*arguments: Any) -> None:
+            raise RuntimeError("No C++ compiler found\nand more lines")
+
+        return fails
+
+    plain = train(small(steps="3"), {"": pretext_store}, tmp_path / "plain")
+    monkeypatch.setattr(torch, "compile", compile_never)
+    summary = train(small(steps="3", compiled="true"), {"": pretext_store}, tmp_path / "run")
+    assert summary.notes == (
+        "torch.compile does not work here (No C++ compiler found): the run goes on without it",
+    )
+    assert summary.losses == plain.losses
+    assert read_run(tmp_path / "run")["notes"] == list(summary.notes)
+
+
+def test_trying_it_moves_no_statistics_and_leaves_no_gradients(compiled: list[str]) -> None:
+    torch.manual_seed(0)
+    backbone = BasicUNetBackbone(4).train()
+    before = {name: values.clone() for name, values in backbone.state_dict().items()}
+    streams: Any = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]
+    assert compile_backbone(backbone, streams, torch.device("cpu")) == []
+    assert all(torch.equal(values, before[name]) for name, values in backbone.state_dict().items())
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+    assert backbone.training
+
+
+@pytest.mark.slow
+def test_the_real_compiler_gives_the_same_network(tmp_path: Path) -> None:
+    program = """
+import torch
+from types import SimpleNamespace
+from training.backbones import DynUNetBackbone
+from training.compiling import compile_backbone
+torch.manual_seed(0)
+backbone = DynUNetBackbone(4, 3).eval()
+image = torch.randn(2, 1, 32, 32)
+eager = backbone.decode(backbone.encode(image))
+streams = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]
+notes = compile_backbone(backbone, streams, torch.device("cpu"))
+compiled = backbone.decode(backbone.encode(image))
+assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(eager, compiled)), "differs"
+print(notes)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,213 @@
+"""A linear probe: how well the place of a slice in its stack can be read off the features of a network.
+
+The usual test of representations (Alain and Bengio, ICLR workshop 2017, "Understanding intermediate layers
+using linear classifier probes"): the network is frozen, its coarsest level is averaged over the pixels, and
+a ridge regression in float64,
+
+    w = (X'X + penalty * n * I)^-1 X'y,
+
+with features standardised by the patients it is fitted on, says the location. The penalty is chosen among
+`PENALTIES` by leaving out a fifth of these patients at a time. What is told is measured on other patients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomgeom.errors import NothingUsable, WrongUse
+from dicomgeom.progress import Progress, silent
+from pretext_targets.reader import StoreReader
+from training.backbones import Backbone
+from training.data import STATISTICS, chosen_patients, facts_of, patients_of, plain_batches, sound_rows
+from training.model import read_model
+from training.sources import Rows, open_source
+from training.team import chosen_device
+from training.transfer import WEIGHTS_FILE, read_initial_weights
+
+LABELS = ("location", "location_sine")
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+FOLDS = 5
+SMALLEST_SPREAD = 1e-12
+"""A feature that varies less than this is constant and says nothing."""
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class LocationProbe:
+    """What a probe found.
+
+    Attributes
+    ----------
+    r, r2
+        Pearson's correlation of what was said and what is true, and 1 - (squared error) / (squared deviation
+        from the mean), over all measured slices. NaN where nothing varies.
+    images, patients
+        Measured slices, and the patients they are of.
+    fitted_images, fitted_patients
+        The same of those it was fitted on.
+    penalty
+        The one that was chosen.
+    """
+
+    r: float
+    r2: float
+    images: int
+    patients: int
+    fitted_images: int
+    fitted_patients: int
+    penalty: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        return asdict(self)
+
+
+def probe_location(
+    weights: Path | Backbone,
+    reader: StoreReader,
+    *,
+    split: str = "test",
+    subjects: int = 0,
+    seed: int = 0,
+    label: str = "location",
+    normalise: str = "image-z-score",
+    device: str = "auto",
+    progress: Progress = silent,
+) -> LocationProbe:
+    """Fit a probe on the training patients of a store and measure it on those of another split.
+
+    Parameters
+    ----------
+    weights
+        A finished run or a weights file of this program, or a network as it is (a random one, say).
+    split
+        "test" or "validation".
+    subjects, seed
+        Fit on so many of the training patients, chosen as a run's `subjects` are; 0: on all.
+    label
+        The store's array to say: "location" or "location_sine".
+    normalise
+        For a network; a run knows how its images were normalised.
+
+    Raises
+    ------
+    WrongUse
+        A split or label that there is not; patients of the split that the run was trained on.
+    NothingUsable
+        No slice with a known location to fit on or to measure.
+    """
+    if label not in LABELS or split not in ("validation", "test"):
+        raise WrongUse(
+            f"{label!r} cannot be probed on {split!r}; expected {' or '.join(LABELS)} on validation or test"
+        )
+    if isinstance(weights, Path):
+        model, configuration = read_model(weights / WEIGHTS_FILE if weights.is_dir() else weights)
+        backbone, normalise = model.backbone, configuration.recipe.normalise
+    else:
+        backbone = weights
+    fitted, measured = (_located(reader, part, label, normalise) for part in ("train", split))
+    if isinstance(weights, Path):
+        _refuse_seen(weights, reader, measured, split)
+    if subjects:
+        kept = chosen_patients(patients_of(reader, fitted), subjects, seed)
+        fitted = fitted[np.array([patient in kept for patient in patients_of(reader, fitted)])]
+    rows = np.concatenate([fitted, measured])
+    features = pooled_features(backbone, reader, rows, normalise, device=device, progress=progress)
+    truth = reader.column(label)[rows].astype(np.float64)
+    whose, cut = patients_of(reader, rows), len(fitted)
+    penalty = chosen_penalty(features[:cut], truth[:cut], whose[:cut])
+    said = ridge(features[:cut], truth[:cut], features[cut:], penalty)
+    r, r2 = _agreement(said, truth[cut:])
+    return LocationProbe(
+        r, r2, len(measured), len(set(whose[cut:])), len(fitted), len(set(whose[:cut])), penalty
+    )
+
+
+def _located(reader: StoreReader, split: str, label: str, normalise: str) -> Rows:
+    """Readable rows of a split whose location is known."""
+    rows = sound_rows(reader, split, normalise)
+    rows = np.asarray(rows[np.isfinite(reader.column(label)[rows])])
+    if not len(rows):
+        raise NothingUsable(
+            f"no readable {split} image of the store has a {label}; "
+            f"give a store with {split} patients and stacks of slices"
+        )
+    return rows
+
+
+def _refuse_seen(weights: Path, reader: StoreReader, rows: Rows, split: str) -> None:
+    seen = read_initial_weights(weights).seen
+    both = set(patients_of(reader, rows)) & (seen.trained if seen else set())
+    if both:
+        raise WrongUse(
+            f"the network was trained on {len(both)} of the {split} patients of this store; "
+            "measure on patients it never saw"
+        )
+
+
+@torch.no_grad()
+def pooled_features(
+    backbone: Backbone,
+    reader: StoreReader,
+    rows: Rows,
+    normalise: str,
+    *,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> NDArray[np.float64]:
+    """The coarsest level of a frozen network, averaged over its pixels: (n, channels), in the rows' order."""
+    chosen = chosen_device(device)
+    names = ("image", "image_scale", "image_offset", *STATISTICS[normalise])
+    source = open_source(reader, names, np.unique(rows), chosen, progress=progress)
+    was_training = backbone.training
+    backbone.to(chosen).eval()
+    found, done = [], 0
+    for some, batch in plain_batches(source, rows, BATCH, facts_of(reader.attributes), normalise):
+        found.append(backbone.encode(batch.image)[-1].mean(dim=(-2, -1)).double().cpu().numpy())
+        done += len(some)
+        progress("features", done=done, total=len(rows))
+    backbone.train(was_training)
+    return np.concatenate(found)
+
+
+def ridge(
+    features: NDArray[np.float64], truth: NDArray[np.float64], others: NDArray[np.float64], penalty: float
+) -> NDArray[np.float64]:
+    """What a ridge regression, fitted on features (n, c) and truth (n,), says of others (m, c)."""
+    middle, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > SMALLEST_SPREAD, spread, np.inf)
+    X = (features - middle) / spread
+    squares = X.T @ X + penalty * len(X) * np.eye(X.shape[1])
+    w = np.linalg.solve(squares, X.T @ (truth - truth.mean()))
+    said: NDArray[np.float64] = (others - middle) / spread @ w + truth.mean()
+    return said
+
+
+def chosen_penalty(features: NDArray[np.float64], truth: NDArray[np.float64], whose: list[str]) -> float:
+    """The penalty with the least error on patients left out; the middle one where there is one patient."""
+    numbers = np.unique(whose, return_inverse=True)[1]
+    if numbers.max() == 0:
+        return PENALTIES[len(PENALTIES) // 2]
+    errors = np.zeros(len(PENALTIES))
+    for fold in range(min(FOLDS, int(numbers.max()) + 1)):
+        out = numbers % FOLDS == fold
+        for place, penalty in enumerate(PENALTIES):
+            said = ridge(features[~out], truth[~out], features[out], penalty)
+            errors[place] += ((said - truth[out]) ** 2).sum()
+    return PENALTIES[int(np.argmin(errors))]
+
+
+def _agreement(said: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[float, float]:
+    """Pearson's r and R^2."""
+    deviation = ((truth - truth.mean()) ** 2).sum()
+    if deviation == 0 or np.ptp(said) == 0:
+        return float("nan"), float("nan")
+    r = float(np.corrcoef(said, truth)[0, 1])
+    return r, float(1.0 - ((said - truth) ** 2).sum() / deviation)
