@@ -1,4 +1,4 @@
-"""Augmentation on the device, a batch at a time, that carries the label parameters along.
+"""Augmentation of place on the device, a batch at a time, that carries the label parameters along.
 
 An augmentation is a 3 x 3 matrix on pixel coordinates (column, row, 1), ``augmented = M @ store``: flip,
 isotropic zoom and rotation about the centre of the image, then a shift. The image is sampled once through
@@ -15,7 +15,7 @@ the inverse of M; the labels' parameters follow exactly:
   store's own padding: the image is empty there too. Not-annotated pixels (255) stay not annotated.
 
 Every number drawn is a function of the example's key (see `training.draws`), so the same step of the same
-run always gives the same images.
+run always gives the same images. Nothing here waits for a GPU: no value is copied to it or asked of it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from training.draws import normal, uniform
+from training.draws import uniform
 
 if TYPE_CHECKING:
     from training.settings import AugmentSettings
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 VISIBLE_FRACTION = 0.5
 """A box of which a smaller part of the area lies inside the image counts as absent."""
 
-_ROTATION, _ZOOM, _SHIFT_X, _SHIFT_Y, _FLIP_X, _FLIP_Y, _GAIN, _OFFSET, _GAMMA, _NOISE_SD, _NOISE = range(11)
+# 6 to 10 and 21 upwards belong to `training.intensity`, 300 upwards to `training.contrast`.
+_ROTATION, _ZOOM, _SHIFT_X, _SHIFT_Y, _FLIP_X, _FLIP_Y = range(6)
 _WINDOW_X, _WINDOW_Y = 11, 12
 
 
@@ -138,13 +140,15 @@ def warp(image: Tensor, motion: Motion, *, mode: str = "bilinear") -> Tensor:
     (``align_corners=False``): u = (2 x + 1) / columns - 1.
     """
     store = _normalised_from_pixel(image.shape[-2], image.shape[-1], image.device)
-    augmented = _normalised_from_pixel(motion.rows, motion.columns, image.device)
-    theta = store @ torch.linalg.inv(motion.matrix) @ torch.linalg.inv(augmented)
+    augmented = _pixel_from_normalised(motion.rows, motion.columns, image.device)
+    theta = store @ inverted(motion.matrix) @ augmented
     size = [*image.shape[:2], motion.rows, motion.columns]
     grid = affine_grid(theta[:, :2].to(image.dtype), size, align_corners=False)
     return grid_sample(image, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
+# Kept, since making a tensor of numbers on a GPU waits for all that is still to be computed there.
+@cache
 def _normalised_from_pixel(rows: int, columns: int, device: torch.device) -> Tensor:
     return torch.tensor(
         [[2.0 / columns, 0.0, 1.0 / columns - 1.0], [0.0, 2.0 / rows, 1.0 / rows - 1.0], [0.0, 0.0, 1.0]],
@@ -153,9 +157,23 @@ def _normalised_from_pixel(rows: int, columns: int, device: torch.device) -> Ten
     )
 
 
+@cache
+def _pixel_from_normalised(rows: int, columns: int, device: torch.device) -> Tensor:
+    return inverted(_normalised_from_pixel(rows, columns, device))
+
+
+def inverted(matrix: Tensor) -> Tensor:
+    """Inverse of affine matrices (..., 3, 3) in closed form; `torch.linalg.inv` would wait for a GPU."""
+    a, b, x = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
+    c, d, y = matrix[..., 1, 0], matrix[..., 1, 1], matrix[..., 1, 2]
+    zero, area = torch.zeros_like(a), a * d - b * c
+    entries = [d, -b, b * y - d * x, -c, a, c * x - a * y, zero, zero, area]
+    return (torch.stack(entries, dim=-1) / area[..., None]).unflatten(-1, (3, 3))
+
+
 def move_lines(line: Tensor, matrix: Tensor) -> Tensor:
     """Lines (b, K, 3) after `matrix` (b, 3, 3): M^-T l, a^2 + b^2 = 1, canonical sign; NaN stays NaN."""
-    moved = line.double() @ torch.linalg.inv(matrix)
+    moved = line.double() @ inverted(matrix)
     a, b = moved[..., 0], moved[..., 1]
     sign = torch.where((a > 0) | ((a == 0) & (b > 0)), 1.0, -1.0)
     canonical: Tensor = moved * (sign / torch.hypot(a, b))[..., None]
@@ -170,11 +188,12 @@ def move_points(point: Tensor, matrix: Tensor) -> Tensor:
 
 def visible_fraction(box_centre: Tensor, side_px: Tensor, rows: int, columns: int) -> Tensor:
     """Share of the area of squares round centres (b, n, 2) that lies inside the image; 0 for NaN."""
-    half = side_px[:, None, None] / 2.0
-    last = torch.tensor([columns - 0.5, rows - 0.5], device=box_centre.device)
-    low = (box_centre - half).clamp(min=-0.5)
-    high = torch.minimum(box_centre + half, last)
-    inside = (high - low).clamp(min=0.0).prod(dim=-1) / side_px[:, None] ** 2
+    half = side_px[:, None] / 2.0
+    width, height = (
+        (box_centre[..., axis] + half).clamp(max=size - 0.5) - (box_centre[..., axis] - half).clamp(min=-0.5)
+        for axis, size in enumerate((columns, rows))
+    )
+    inside = width.clamp(min=0.0) * height.clamp(min=0.0) / side_px[:, None] ** 2
     return torch.nan_to_num(inside, nan=0.0)
 
 
@@ -195,31 +214,10 @@ def move_labels(labels: Mapping[str, Tensor], motion: Motion) -> dict[str, Tenso
             "box_present": labels["box_present"] & visible,
         }
     if "segmentation" in labels:
-        classes = labels["segmentation"][:, None].float()
-        moved["segmentation"] = warp(classes, motion, mode="nearest")[:, 0].round().long()
+        moved["segmentation"] = move_classes(labels["segmentation"], motion)
     return moved
 
 
-def change_intensity(settings: AugmentSettings, image: Tensor, draw: Tensor) -> Tensor:
-    """Gain, offset, gamma and noise on normalised images (b, 1, rows, columns).
-
-    Offset and noise are in units of the normalised image (standard deviations, after z-score). Gamma acts
-    on the image scaled to 0-1 by its own range, and is scaled back.
-    """
-
-    def between(spread: float, what: int) -> Tensor:
-        return (spread * (2.0 * uniform(draw, what) - 1.0))[:, None, None, None]
-
-    if settings.gamma:
-        low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
-        span = (high - low).clamp(min=1e-6)
-        image = ((image - low) / span).pow(torch.exp(between(settings.gamma, _GAMMA))) * span + low
-    if settings.intensity_scale:
-        image = image * (1.0 + between(settings.intensity_scale, _GAIN))
-    if settings.intensity_shift:
-        image = image + between(settings.intensity_shift, _OFFSET)
-    if settings.noise_sd:
-        pixels = torch.arange(image[0].numel(), device=image.device).view(image.shape[1:])
-        spread = settings.noise_sd * uniform(draw, _NOISE_SD)[:, None, None, None]
-        image = image + spread * normal(draw[:, None, None, None], _NOISE, pixels[None])
-    return image
+def move_classes(classes: Tensor, motion: Motion) -> Tensor:
+    """Classes (b, rows, columns) of pixels after the motion, int64: those of the nearest pixel, 0 outside."""
+    return warp(classes[:, None].float(), motion, mode="nearest")[:, 0].round().long()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ MODEL, OPTIMISER, RANDOM = "model/", "optimiser/", "random/"
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands, and what it has to keep beside its tensors."""
+    """Where a run stands, and what it has to keep beside its tensors.
+
+    `plateau` is what the schedule of that name remembers; empty for all others.
+    """
 
     step: int
     seconds: float
     images: int
     losses: dict[str, float]
+    plateau: dict[str, float] = field(default_factory=dict)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -15,7 +15,9 @@ from dicomgeom.errors import WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from pretext_targets.store import NOT_ANNOTATED, SPLITS, StoreAttributes
-from training.augment import change_intensity, draw_motion, move_labels, still, warp, windowed
+from training.augment import draw_motion, move_classes, move_labels, still, warp, windowed
+from training.contrast import Redraw
+from training.intensity import change_intensity
 from training.settings import AugmentSettings
 from training.sources import READ_AT_ONCE, Rows, Source
 from training.tasks.task import Batch, Crop, StoreFacts, Task
@@ -29,6 +31,9 @@ STATISTICS: Mapping[str, tuple[str, ...]] = {
     "none": (),
 }
 """The store's columns that each kind of normalisation takes."""
+
+NO_LABELS = frozenset({"stack_mean", "stack_std", "stack_min", "stack_max", "tissue"})
+"""What images are made from and no label, beside the arrays named for the image."""
 
 WHOLE = Crop()
 """The whole grid."""
@@ -51,6 +56,7 @@ def facts_of(attributes: StoreAttributes) -> StoreFacts:
         location_mapping=str(attributes.protocol.get("location_mapping", "linear")),
         protocol=str(attributes.protocol.get("name", "")),
         view=str(attributes.protocol.get("carrier", "")),
+        finding_names=tuple(attributes.finding_names),
     )
 
 
@@ -136,6 +142,7 @@ def prepare(
     normalise: str,
     augment: AugmentSettings | None,
     crop: Crop = WHOLE,
+    redraw: Redraw | None = None,
 ) -> Batch:
     """Raw arrays of rows -> a batch: dequantised, augmented, normalised, with the labels carried along.
 
@@ -149,6 +156,8 @@ def prepare(
         None for the images as they are.
     crop
         Which window of the augmented image.
+    redraw
+        How the contrast is drawn anew; the raw arrays hold `tissue` then.
     """
     image = dequantised(raw)[:, None]
     device, count = image.device, image.shape[0]
@@ -161,6 +170,8 @@ def prepare(
         motion = windowed(motion, crop.share, draw)
     if crop.share < 1.0 or (augment is not None and augment.moves):
         image, labels = warp(image, motion), move_labels(labels, motion)
+    if redraw is not None:
+        image = redraw(image, move_classes(raw["tissue"], motion), draw)
     image = normalised(image, raw, normalise)
     if augment is not None:
         image = change_intensity(augment, image, draw)
@@ -188,9 +199,7 @@ def _labels(
     raw: Mapping[str, Tensor], facts: StoreFacts, count: int, device: torch.device
 ) -> dict[str, Tensor]:
     labels = {
-        name: values
-        for name, values in raw.items()
-        if not name.startswith("image") and name not in ("stack_mean", "stack_std", "stack_min", "stack_max")
+        name: values for name, values in raw.items() if not name.startswith("image") and name not in NO_LABELS
     }
     if "line" in labels:
         labels["line_sigma_px"] = torch.full((count,), facts.line_sigma_px, device=device)

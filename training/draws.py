@@ -22,11 +22,26 @@ def _signed(number: int) -> int:
 _GOLDEN = _signed(0x9E37_79B9_7F4A_7C15)
 _FIRST = _signed(0xBF58_476D_1CE4_E5B9)
 _SECOND = _signed(0x94D0_49BB_1331_11EB)
+_ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _shifted(bits: Tensor, by: int) -> Tensor:
     """Logical shift to the right: the sign bit is not dragged along."""
     return (bits >> by) & ((1 << (64 - by)) - 1)
+
+
+def _finalised(state: Tensor) -> Tensor:
+    state = (state ^ _shifted(state, 30)) * _FIRST
+    state = (state ^ _shifted(state, 27)) * _SECOND
+    return state ^ _shifted(state, 31)
+
+
+def _finalised_number(state: int) -> int:
+    """`_finalised` of one number: what all examples share needs no tensor, and no copy to a device."""
+    state &= _ALL_BITS
+    state = (state ^ state >> 30) * _FIRST & _ALL_BITS
+    state = (state ^ state >> 27) * _SECOND & _ALL_BITS
+    return state ^ state >> 31
 
 
 def mixed(*keys: int | Tensor) -> Tensor:
@@ -42,17 +57,17 @@ def mixed(*keys: int | Tensor) -> Tensor:
     Tensor
         int64, of the broadcast shape of the keys.
     """
-    state = torch.zeros((), dtype=torch.int64)
+    state: int | Tensor = 0
     for key in keys:
-        bits = key if isinstance(key, Tensor) else torch.tensor(_signed(key), dtype=torch.int64)
-        state = (state.to(bits.device) if bits.dim() else state) + (
-            bits if bits.dim() else bits.to(state.device)
-        )
-        state = state + _GOLDEN
-        state = (state ^ _shifted(state, 30)) * _FIRST
-        state = (state ^ _shifted(state, 27)) * _SECOND
-        state = state ^ _shifted(state, 31)
-    return state
+        if isinstance(key, Tensor):
+            state = _finalised(
+                key + _signed(state + _GOLDEN) if isinstance(state, int) else state + key + _GOLDEN
+            )
+        elif isinstance(state, Tensor):
+            state = _finalised(state + _signed(int(key) + _GOLDEN))
+        else:
+            state = _finalised_number(state + int(key) + _GOLDEN)
+    return state if isinstance(state, Tensor) else torch.tensor(_signed(state), dtype=torch.int64)
 
 
 def uniform(*keys: int | Tensor) -> Tensor:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pretext_targets.store import StoreAttributes
 from training.recipe import Recipe
 
-NEEDS = {"app": "box_names", "orientation": "partners", "mtl": "partners", "segmentation": "segment_names"}
+NEEDS = {
+    "app": "box_names",
+    "orientation": "partners",
+    "mtl": "partners",
+    "segmentation": "segment_names",
+    "findings": "finding_names",
+}
 """Task -> what must not be empty in the store's description for its labels to be there."""
 
 

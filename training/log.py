@@ -11,9 +11,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from training.trackers import Tracker
 
 LOG_FILE, TENSORBOARD_FOLDER = "log.jsonl", "tensorboard"
 
@@ -39,9 +42,12 @@ class RunLog:
         The run's folder.
     step
         Steps already done: later lines are dropped.
+    tracker
+        Where else the numbers go.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
+    def __init__(self, run: Path, step: int, tracker: Tracker | None = None) -> None:
+        self._tracker = tracker
         kept = [line for line in read_log(run) if line["step"] <= step]
         write_atomically(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = (run / LOG_FILE).open("a", encoding="utf-8")
@@ -51,12 +57,17 @@ class RunLog:
         """Append one line, and its numbers to TensorBoard."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        self._board.write(line["step"], {name: value for name, value in _numbers(line) if name != "step"})
+        values = {name: value for name, value in _numbers(line) if name != "step"}
+        self._board.write(line["step"], values)
+        if self._tracker:
+            self._tracker.write(line["step"], values)
 
     def close(self) -> None:
-        """Close both."""
+        """Close all of them."""
         self._file.close()
         self._board.close()
+        if self._tracker:
+            self._tracker.close()
 
 
 class Board:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from dicomgeom.errors import IntegrityError, WrongVersion
+from dicomgeom.errors import IntegrityError, WrongUse, WrongVersion
 from training.backbones import Backbone, make_backbone
 from training.checkpoint import write_atomically
 from training.recipe import Recipe, checked_recipe
@@ -64,7 +64,12 @@ class Model(nn.Module):
 def make_task(stream: Stream, options: TaskOptions, backbone: Backbone, facts: StoreFacts) -> Task:
     """The task a stream names, with a fresh head for the labels of its store."""
     chosen: Settings | None = getattr(options, stream.task.replace("-", "_"), None)
-    return TASKS[stream.task](backbone, facts, **({} if chosen is None else dict(chosen)))
+    task = TASKS[stream.task](backbone, facts, **({} if chosen is None else dict(chosen)))
+    if stream.unit and stream.unit != task.unit:
+        if task.unit != "slice":
+            raise WrongUse(f"{stream.task} learns from a {task.unit} at a time; leave its stream's unit out")
+        task.unit = stream.unit
+    return task
 
 
 def make_model(recipe: Recipe, facts: Sequence[StoreFacts]) -> Model:

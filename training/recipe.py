@@ -54,7 +54,10 @@ class Recipe(Settings):
     augment: AugmentSettings = AugmentSettings()
     tasks: TaskOptions = TaskOptions()
     init: InitSettings = InitSettings()
-    amp: bool = True
+    amp: bool | Literal["everywhere"] = True
+    """bfloat16 where it does no harm: on a GPU, or "everywhere", for CPUs that compute with it (avx512_bf16)."""
+    compiled: bool = False
+    """Whether torch.compile is tried on the network; where it does not work the run goes on without."""
     log_every: int = Field(default=50, ge=1)
     checkpoint_every: int = Field(default=500, ge=1)
     validate_every: int = Field(default=500, ge=1)
@@ -65,6 +68,15 @@ class Recipe(Settings):
         pairs = [(stream.store, stream.task) for stream in self.streams]
         if len(set(pairs)) < len(pairs):
             raise ValueError("two streams have the same store and task; give one of them more turns instead")
+        return self
+
+    @model_validator(mode="after")
+    def _genesis_sees_images_in_0_1(self) -> Recipe:
+        if any(stream.task == "genesis" for stream in self.streams) and not self.normalise.endswith("0-1"):
+            raise ValueError(
+                f"genesis learns from images between 0 and 1, not those of normalise = {self.normalise!r}; "
+                "expected image-0-1 or stack-0-1"
+            )
         return self
 
     def labels(self) -> tuple[str, ...]:
@@ -97,8 +109,13 @@ class Recipe(Settings):
         return self.model_dump(mode="json")
 
     def sha256(self) -> str:
-        """Hash of all settings: two runs with the same hash learn the same from the same stores."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+        """Hash of all settings: two runs with the same hash learn the same from the same stores.
+
+        Settings that have their default do not count, so that a run goes on under a later version that has
+        more of them. A default, once released, must therefore never change.
+        """
+        decisive = self.model_dump(mode="json", exclude_defaults=True)
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def shipped_recipes() -> tuple[str, ...]:

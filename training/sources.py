@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dicomgeom.progress import Progress, silent
+from pretext_targets.places import Place
 from pretext_targets.reader import StoreReader
 
 DEVICE_SHARE, HOST_SHARE = 0.4, 0.5
@@ -94,9 +94,9 @@ class Streamed:
 
     place = "store"
 
-    def __init__(self, path: Path, names: Sequence[str], device: torch.device) -> None:
+    def __init__(self, place: Place, names: Sequence[str], device: torch.device) -> None:
         # A reader is for one thread; this one lives in the pool's only thread.
-        self._reader = StoreReader(path)
+        self._reader = StoreReader(place)
         self._names = tuple(names)
         self._device = device
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
@@ -152,7 +152,7 @@ def open_source(
     needed = len(rows) * _bytes_a_row(reader, names)
     home = device if device.type == "cpu" or needed <= _budget(device, memory_bytes) else torch.device("cpu")
     if home.type == "cpu" and needed > _budget(home, memory_bytes):
-        return Streamed(reader.path, names, device)
+        return Streamed(reader.place, names, device)
     arrays = {name: _read_all(reader, name, rows, progress) for name in names}
     return Resident(arrays, rows, len(reader), home, device)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from dicomgeom.progress import Progress
 from training.checkpoint import Position, read_checkpoint, write_checkpoint
 from training.log import RunLog
 from training.model import Model
+from training.plateau import Plateau
 from training.recipe import Recipe
 from training.run_folder import CHECKPOINT_FILE
 from training.schedule import learning_rate
 from training.settings import OptimiserSettings
 from training.streams import LearningStream
 from training.team import Team
+from training.trackers import Forgiving
 from training.validation import validate
 
 
@@ -61,14 +63,17 @@ class Training:
         device: torch.device,
         team: Team,
         progress: Progress,
+        tracker: Forgiving | None = None,
     ) -> None:
         self.recipe, self.run, self.streams = recipe, run, streams
+        self.tracker = tracker
         self.device, self.team, self.progress = device, team, progress
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if team.size > 1 and device.type == "cuda":
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         self.learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = make_optimiser(recipe.optimiser, self.learned)
+        self.plateau = Plateau(recipe.schedule)
         self.interval = Interval(time.perf_counter())
 
     def learn(self) -> Position:
@@ -77,7 +82,8 @@ class Training:
         position = Position(0, 0.0, 0, {})
         if self.team.from_first(checkpoint.is_file):
             position = read_checkpoint(checkpoint, self.model, self.optimiser)
-        log = RunLog(self.run, position.step) if self.team.first else None
+            self.plateau.restore(position.plateau)
+        log = RunLog(self.run, position.step, self.tracker) if self.team.first else None
         self.model.train()
         self.interval = Interval(time.perf_counter())
         try:
@@ -87,8 +93,9 @@ class Training:
                 keep = done % recipe.checkpoint_every == 0 or last
                 if done % recipe.log_every == 0 or keep:
                     position = self._logged(done, position, log)
-                if (done % recipe.validate_every == 0 or last) and log:
-                    self._validated(done, log)
+                if done % recipe.validate_every == 0 or last:
+                    self._validated(done, position, log)
+                    position = replace(position, plateau=self.plateau.state())
                 if keep and self.team.first:
                     write_checkpoint(checkpoint, self.model, self.optimiser, position)
                 self.progress("training", done=done, total=recipe.steps)
@@ -105,9 +112,8 @@ class Training:
         self._set_learning_rate(step)
         crops = stream.crops(turn, recipe, self.team)
         stream.task.before_step(step, recipe.steps)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=recipe.amp and self.device.type == "cuda"
-        ):
+        short = recipe.amp == "everywhere" or (bool(recipe.amp) and self.device.type == "cuda")
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
             parts = stream.task.loss(self.model.backbone, crops)
         totals = self.team.totals(parts)
         weights = stream.task.weights
@@ -128,7 +134,7 @@ class Training:
             self.recipe.schedule, self.recipe.optimiser.learning_rate, step, self.recipe.steps
         )
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * self.plateau.scale
 
     def _penalise_and_clip(self) -> None:
         """Add the gradient of the L1 penalty, which is its weight times the sign; then limit the norm."""
@@ -166,7 +172,8 @@ class Training:
             log.write({**line, "learning_rate": rate, "images_per_s": interval.images / seconds})
         self.interval = Interval(time.perf_counter())
         losses = {**before.losses, **parts}
-        return Position(done, before.seconds + seconds, before.images + interval.images, losses)
+        images = before.images + interval.images
+        return replace(before, step=done, seconds=before.seconds + seconds, images=images, losses=losses)
 
     def _not_finite(self, step: int, total: float) -> str:
         kept = (
@@ -179,7 +186,15 @@ class Training:
             f"(it was {self.recipe.optimiser.learning_rate:g}) or optimiser.clip_norm, in a new folder"
         )
 
-    def _validated(self, done: int, log: RunLog) -> None:
+    def _validated(self, done: int, position: Position, log: RunLog | None) -> None:
+        """Look at the validation rows; with the schedule "plateau" all members hear of the loss."""
+        means = self._looked(done, log) if log else {}
+        if self.recipe.schedule.kind == "plateau":
+            loss = self.team.from_first(lambda: self._validation_loss(means, position))
+            if loss is not None:
+                self.plateau.see(loss)
+
+    def _looked(self, done: int, log: RunLog) -> dict[str, float]:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # or the steps still under way would count as validation
         started_s = time.perf_counter()
@@ -188,3 +203,14 @@ class Training:
             log.write({"step": done, "validation": means})
         # The time validation takes is not training's; an interval of the log may have begun before it.
         self.interval.started_s += time.perf_counter() - started_s
+        return means
+
+    def _validation_loss(self, means: Mapping[str, float], position: Position) -> float | None:
+        """The parts of the loss in the validation's means, weighted as in training; None without any."""
+        weights = {
+            f"{stream.label}/{name}": weight
+            for stream in self.streams
+            for name, weight in stream.task.weights.items()
+        }
+        parts = {*position.losses, *self.interval.parts} & means.keys()
+        return sum(weights.get(name, 1.0) * means[name] for name in sorted(parts)) if parts else None

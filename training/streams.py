@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,8 +11,10 @@ from torch import Tensor
 
 from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.progress import Progress, silent
-from pretext_targets.reader import StoreReader
+from pretext_targets.reader import StoreReader, open_reader
 from pretext_targets.store import SPLITS
+from pretext_targets.where import Where
+from training.contrast import Redraw, redraw_of
 from training.data import (
     as_they_are,
     chosen_patients,
@@ -48,6 +49,8 @@ class LearningStream:
         Keys of the patients trained on.
     switched_off
         Heads without any label.
+    redraw
+        How the contrast of its images is drawn anew, if it is.
     """
 
     label: str
@@ -60,6 +63,7 @@ class LearningStream:
     validation_units: Units
     patients: frozenset[str]
     switched_off: tuple[str, ...]
+    redraw: Redraw | None = None
 
     def crops(self, turn: int, recipe: Recipe, team: Team) -> list[Batch]:
         """One member's share of the stream's batch number `turn`, augmented: a batch for each crop.
@@ -92,9 +96,9 @@ class LearningStream:
             which = number % len(picked)
             rows, keys = picked[which].rows, view_keys(picked[which].keys, number)
             part = {name: values[starts[which] : starts[which + 1]] for name, values in raw.items()}
-            augment = recipe.augment if augmented else None
+            augment, redraw = (recipe.augment, self.redraw) if augmented else (None, None)
             view = Picked(rows, keys, picked[which].unit)
-            views.append(prepare(part, view, self.facts, recipe.normalise, augment, crop))
+            views.append(prepare(part, view, self.facts, recipe.normalise, augment, crop, redraw))
         return views
 
 
@@ -102,13 +106,14 @@ def _all_rows(picked: Sequence[Picked]) -> Rows:
     return picked[0].rows if len(picked) == 1 else np.concatenate([one.rows for one in picked])
 
 
-def open_stores(recipe: Recipe, stores: Mapping[str, Path]) -> dict[str, StoreReader]:
+def open_stores(recipe: Recipe, stores: Mapping[str, Where]) -> dict[str, StoreReader]:
     """Readers of the stores a recipe names, by that name; a single unnamed store stands for the only name.
 
     Raises
     ------
     WrongUse
-        Names that do not fit, or a store of another view than the recipe is for.
+        Names that do not fit, a store of another view than the recipe is for, or no store that knows the
+        tissues of which the contrast shall be redrawn.
     IntegrityError
         A path that is no finished store.
     """
@@ -121,7 +126,7 @@ def open_stores(recipe: Recipe, stores: Mapping[str, Path]) -> dict[str, StoreRe
             f"recipe {recipe.name} reads the stores {', '.join(wanted)}; "
             f"given were {', '.join(sorted(given)) or 'none'}; name each as --store NAME=PATH"
         )
-    readers = {name: StoreReader(Path(given[name])) for name in wanted}
+    readers = {name: open_reader(given[name]) for name in wanted}
     for reader in readers.values():
         carrier = facts_of(reader.attributes).view
         if recipe.view and carrier != recipe.view:
@@ -129,6 +134,11 @@ def open_stores(recipe: Recipe, stores: Mapping[str, Path]) -> dict[str, StoreRe
                 f"recipe {recipe.name} is for {recipe.view} images, the store holds {carrier} images "
                 f"(protocol {reader.attributes.protocol.get('name', '?')}); give another store or recipe"
             )
+    if recipe.augment.redraw_contrast and not any("tissue" in r.attributes.parts for r in readers.values()):
+        raise WrongUse(
+            "augment.redraw_contrast needs a store that knows tissues, and none of the given does; build one "
+            "of a phantom export with build-targets --tissues TRUTH, or set augment.redraw_contrast=0"
+        )
     return readers
 
 
@@ -165,6 +175,9 @@ def open_streams(
             for head in rows.switched_off
         ]
         notes += _beyond_the_paper(recipe, label, facts_of(reader.attributes).view)
+        redraw = redraw_of(recipe.augment, reader.attributes, device)
+        if recipe.augment.redraw_contrast and redraw is None:
+            notes.append(f"{label}: its store knows no tissues: the contrast stays as it is")
         if not len(rows.validation):
             notes.append(f"{label}: no validation patients with labels: the run goes on without validation")
         streams.append(
@@ -179,6 +192,7 @@ def open_streams(
                 validation_units=rows.validation_units,
                 patients=frozenset(patients_of(reader, rows.training)),
                 switched_off=rows.switched_off,
+                redraw=redraw,
             )
         )
     return streams, notes
@@ -227,6 +241,8 @@ def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progre
             f"{recipe.streams[number].task} learns from pairs of slices of one stack, and no training stack "
             "of the store has two slices; give a store of stacks, or another recipe"
         )
+    chosen = np.isin(columns["row"], units.rows)
+    task.see_training({name: values[chosen] for name, values in columns.items()})
     shown = evenly(held_out.rows, recipe.validation_images)
     # Slices stand alone; the members of pairs and series have to be there, too.
     held = np.concatenate([training, shown if task.unit == "slice" else validation])
@@ -270,4 +286,6 @@ def _source_of(
     names = dict.fromkeys(
         n for i in of_store for n in raw_names(model.task(recipe.labels()[i]), recipe.normalise)
     )
+    if redraw_of(recipe.augment, reader.attributes, device) is not None:
+        names["tissue"] = None
     return open_source(reader, tuple(names), rows, device, memory_bytes=memory_bytes, progress=progress)

@@ -18,7 +18,7 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from training.seen_patients import SEEN_FILE, SeenPatients, read_seen_patients
 
 WEIGHTS_FILE = "weights.safetensors"
 BACKBONE = "backbone."
+NETWORK = "net."
+"""Where a backbone keeps the network of another library."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class InitialWeights:
     tensors
         Of the backbone, named as in `Backbone.state_dict`.
     trained
-        Parts of the backbone that their training reached.
+        Parts of the backbone that their training reached; empty for another program's file, which does not
+        say: then those parts count of which it names any tensor.
     sha256
         Of the file.
     seen
@@ -109,7 +112,7 @@ def read_initial_weights(source: Path) -> InitialWeights:
     prefix = BACKBONE if any(name.startswith(BACKBONE) for name in tensors) else ""
     return InitialWeights(
         {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)},
-        tuple(metadata.get("trained", ("encoder", "decoder"))),
+        tuple(metadata.get("trained", ())),
         hashlib.sha256(path.read_bytes()).hexdigest(),
         read_seen_patients(path.parent) if path.with_name(SEEN_FILE).is_file() else None,
         metadata.get("recipe", {}).get("backbone", {}).get("width"),
@@ -129,16 +132,26 @@ def load_into(backbone: Backbone, initial: InitialWeights, least_coverage: float
     WrongUse
         Too little fits; the backbone is left as it was.
     """
-    wanted = _state_of(backbone, initial.trained)
+    initial = replace(initial, tensors=_named_as_here(backbone, initial.tensors))
+    parts = initial.trained or _parts_named(backbone, initial.tensors)
+    wanted = _state_of(backbone, parts)
     matched = tuple(name for name in wanted if _fits(wanted[name], initial.tensors.get(name)))
     missing = tuple(name for name in wanted if name not in initial.tensors)
     misfitting = tuple(name for name in wanted if name in initial.tensors and name not in matched)
     total = sum(values.numel() for values in wanted.values())
     coverage = sum(wanted[name].numel() for name in matched) / total
     if coverage < least_coverage:
-        raise WrongUse(_does_not_fit(backbone, initial, len(matched), len(wanted), coverage, least_coverage))
+        counts = f"{len(matched)} of {len(wanted)} tensors of its {' and '.join(parts)}"
+        raise WrongUse(_does_not_fit(backbone, initial, counts, coverage, least_coverage))
     backbone.load_state_dict({name: initial.tensors[name] for name in matched}, strict=False)
     return TransferTable(matched, missing, misfitting, coverage)
+
+
+def _named_as_here(backbone: Backbone, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of the bare network, as `export` writes them and MONAI names them, under our names for them."""
+    known = backbone.state_dict().keys()
+    inside = {name: f"{NETWORK}{name}" for name in tensors if name not in known}
+    return {inside[name] if inside.get(name) in known else name: values for name, values in tensors.items()}
 
 
 def _fits(wanted: Tensor, given: Tensor | None) -> bool:
@@ -153,10 +166,16 @@ def _state_of(backbone: Backbone, parts: tuple[str, ...]) -> Mapping[str, Tensor
     return {name: values for name, values in backbone.state_dict().items() if name.startswith(prefixes)}
 
 
+def _parts_named(backbone: Backbone, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Parts of which a file names any tensor; all of them where it names none."""
+    parts = tuple(backbone.parts())
+    return tuple(part for part in parts if set(_state_of(backbone, (part,))) & set(tensors)) or parts
+
+
 def _does_not_fit(
-    backbone: Backbone, initial: InitialWeights, matched: int, wanted: int, coverage: float, least: float
+    backbone: Backbone, initial: InitialWeights, counts: str, coverage: float, least: float
 ) -> str:
-    width = backbone.encoder_channels[0]
+    width = backbone.width
     hint = "give weights of the same network"
     if initial.width is not None and initial.width != width:
         hint = (
@@ -164,8 +183,7 @@ def _does_not_fit(
             f"give the recipe backbone.width = {initial.width}"
         )
     return (
-        f"the weights do not fit the network: {matched} of {wanted} tensors of its "
-        f"{' and '.join(initial.trained)} match, {coverage:.0%} of the numbers, "
+        f"the weights do not fit the network: {counts} match, {coverage:.0%} of the numbers, "
         f"where at least {least:.0%} are expected; {hint}"
     )
 

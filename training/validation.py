@@ -27,7 +27,9 @@ SAMPLES_FILE = "samples.npz"
 def validate(model: Model, streams: list[LearningStream], recipe: Recipe) -> dict[str, float]:
     """Mean of each part of the losses over the validation rows, and the Dice of each structure.
 
-    The Dice here pools all validation pixels, which is quick; `evaluate` gives the one by patient.
+    The Dice here pools all validation pixels, which is quick; `evaluate` gives the one by patient. What no
+    validation row has (a loss without any label, a structure neither there nor predicted) is not in the
+    table: a 0 would look like a measure.
     """
     model.eval()
     means: dict[str, float] = {}
@@ -39,7 +41,7 @@ def validate(model: Model, streams: list[LearningStream], recipe: Recipe) -> dic
                 _add(totals, name, float(part.sum), float(part.count))
             if "segmentation" in stream.task.needs:
                 _add_overlaps(totals, model, stream, crops[0])
-        means |= {f"{stream.label}/{name}": top / max(below, 1.0) for name, (top, below) in totals.items()}
+        means |= {f"{stream.label}/{name}": top / below for name, (top, below) in totals.items() if below}
     model.train()
     return means
 
@@ -66,9 +68,9 @@ def write_samples(run: Path, model: Model, stream: LearningStream, recipe: Recip
     model.eval()
     rows = stream.validation if len(stream.validation) else np.unique(stream.order.rows)
     arrays: dict[str, list[NDArray[Any]]] = {}
-    for _, batch in plain_batches(
-        stream.source, evenly(rows, SAMPLES), recipe.batch_size, stream.facts, recipe.normalise
-    ):
+    # A task that looks at series would take several images for one.
+    size = 1 if stream.task.unit == "series" else recipe.batch_size
+    for _, batch in plain_batches(stream.source, evenly(rows, SAMPLES), size, stream.facts, recipe.normalise):
         shown = {"image": batch.image[:, 0]}
         shown |= {f"target_{name}": values for name, values in stream.task.targets(batch).items()}
         shown |= {

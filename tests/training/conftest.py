@@ -51,6 +51,9 @@ class Content:
     slices: int = 6
     segmentation: bool = False
     locations: bool = True
+    findings: tuple[str, ...] = ()
+    segment_names: tuple[str, ...] = ("background", "LV cavity", "RV cavity")
+    partners: tuple[str, ...] = ("2CH", "4CH")
     partners_known: tuple[bool, bool] = (True, True)
     carrier: str = "SAX"
     mapping: str = "linear"
@@ -92,9 +95,14 @@ def _example(
     segmentation = np.zeros((side, side), np.uint8)
     segmentation[rv > 0.5] = 2
     segmentation[lv > 0.5] = 1
+    for code in range(3, len(content.segment_names)):  # small discs round the heart, each of its brightness
+        turn = np.array([math.cos(1.9 * code), math.sin(1.9 * code)])
+        disc = _disc(side, middle + 15.0 * scale * turn, 3.5 * scale)
+        image += 90.0 * code * disc
+        segmentation[disc > 0.5] = code
     return {
         "image": image,
-        "line": np.array(lines),
+        "line": np.array(lines[: len(content.partners)]),
         "box_centre": np.array(centres),
         "segmentation": segmentation,
     }
@@ -104,9 +112,10 @@ def write_store(path: Path, content: Content | None = None, **changes: Any) -> P
     """Write a finished store; `changes` replace fields of `Content`."""
     content = replace(content or Content(), **changes)
     rng = np.random.default_rng(content.seed)
-    side, partners = content.side, ("2CH", "4CH")
+    side, partners = content.side, content.partners
     count = sum(content.patients) * content.slices
     parts: tuple[Any, ...] = ("rasters", "segmentation") if content.segmentation else ("rasters",)
+    parts += ("findings",) if content.findings else ()
     attributes = StoreAttributes(
         protocol={
             "name": f"{content.carrier}-test",
@@ -124,7 +133,8 @@ def write_store(path: Path, content: Content | None = None, **changes: Any) -> P
         examples=count,
         shard=16,
         parts=parts,
-        segment_names=("background", "LV cavity", "RV cavity") if content.segmentation else (),
+        segment_names=content.segment_names if content.segmentation else (),
+        finding_names=content.findings,
         complete=True,
     )
     create_group(path, attributes)
@@ -133,10 +143,14 @@ def write_store(path: Path, content: Content | None = None, **changes: Any) -> P
         split = int(np.searchsorted(np.cumsum(content.patients), patient, side="right"))
         angle, middle = rng.uniform(-0.6, 0.6), side / 2 + rng.uniform(-4, 4, 2) * side / SIDE
         key = np.frombuffer((content.first_patient + patient + 1).to_bytes(16, "big"), np.uint8)
+        found = (np.arange(len(content.findings)) + patient) % 2
         for number in range(content.slices):
             ratio = number / (content.slices - 1) if content.slices > 1 else float("nan")
             made = _example(content, 0.0 if math.isnan(ratio) else ratio, angle, middle, rng)
-            row = _row(content, made, attributes, ratio, number, key, split)
+            if number == content.slices // 2:  # the only slice on which the findings can be seen
+                for place in np.flatnonzero(found):
+                    made["image"][2:10, 12 * place : 12 * place + 10] += 600.0
+            row = _row(content, made, attributes, ratio, number, key, split) | {"findings": found}
             for name, value in row.items():
                 columns.setdefault(name, []).append(value)
     for one in attributes.fields:
@@ -158,7 +172,7 @@ def _row(
     low, high = float(image.min()), float(image.max())
     scale = (high - low) / 65535.0
     line = made["line"].astype(np.float32)
-    line[~np.array(content.partners_known)] = np.nan
+    line[~np.array(content.partners_known[: len(line)])] = np.nan
     half = attributes.box_side_px / 2
     inside = np.minimum(made["box_centre"] + half, side - 0.5) - np.maximum(made["box_centre"] - half, -0.5)
     present = inside.clip(min=0).prod(axis=1) >= 0.5 * attributes.box_side_px**2
@@ -193,7 +207,7 @@ def _row(
     }
 
 
-@pytest.fixture(name="write_store")
+@pytest.fixture(name="write_store", scope="session")
 def write_store_fixture() -> WriteStore:
     """The function that writes a store, for tests that need a special one."""
     return write_store

@@ -13,7 +13,8 @@ from typing import Any
 
 from dicomgeom.errors import WrongUse
 from dicomgeom.progress import Progress, silent
-from pretext_targets.reader import StoreReader
+from pretext_targets.reader import open_reader
+from pretext_targets.where import Where
 from training.checkpoint import write_atomically, write_json
 from training.experiments.cells import Plan, plan_grid
 from training.experiments.grid import Grid
@@ -53,7 +54,7 @@ class ExperimentSummary:
 
 
 def open_experiment(
-    grid: Grid, stores: Mapping[str, Path], folder: Path, *, size: str = "paper", device: str = "auto"
+    grid: Grid, stores: Mapping[str, Where], folder: Path, *, size: str = "paper", device: str = "auto"
 ) -> tuple[Plan, Room]:
     """Check that every store is there and plan the cells.
 
@@ -73,9 +74,9 @@ def open_experiment(
         raise WrongUse(f"grid {grid.name} has no store {', '.join(unknown)}; it has {', '.join(grid.stores)}")
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_experiment(folder))):
         raise WrongUse(f"{folder} holds something else; choose a new folder")
-    plans = {name: StoreReader(Path(path)).attributes.plan_sha256 for name, path in stores.items()}
+    plans = {name: open_reader(path).attributes.plan_sha256 for name, path in stores.items()}
     plan = plan_grid(grid, size, plans)
-    return plan, Room(folder, {name: Path(path) for name, path in stores.items()}, device)
+    return plan, Room(folder, dict(stores), device)
 
 
 def _is_experiment(folder: Path) -> bool:
@@ -84,7 +85,7 @@ def _is_experiment(folder: Path) -> bool:
 
 def run_experiment(
     grid: Grid,
-    stores: Mapping[str, Path],
+    stores: Mapping[str, Where],
     folder: Path,
     *,
     size: str = "paper",

@@ -23,6 +23,7 @@ import torch
 
 from dicomgeom.errors import AnatprepError
 from dicomgeom.progress import Progress, silent
+from pretext_targets.where import Where
 from training.checkpoint import write_json
 from training.evaluate import EVALUATION_FILE, evaluate
 from training.experiments.cells import Cell, Plan
@@ -42,7 +43,7 @@ class Room:
     """Where an experiment lives: its folder, and the paths of its stores by the grid's names."""
 
     folder: Path
-    stores: Mapping[str, Path]
+    stores: Mapping[str, Where]
     device: str = "auto"
     keep_weights: bool = False
 

@@ -1,0 +1,189 @@
+"""Handing a finished run to other programs: weights under the names that the other side knows.
+
+- ``safetensors``: the backbone's tensors, named as MONAI (or torchvision, for AlexNet) names them, and
+  ``config.json``, which says how to make the network;
+- ``hf``: the same as a folder for the Hugging Face Hub, with a model card;
+- ``monai``: a MONAI bundle (`export_monai.py`);
+- ``nnunet``: weights for ``nnUNetv2_train -pretrained_weights`` (`export_nnunet.py`).
+
+What is handed over holds no patient's key, no path and no date.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from dicomgeom.errors import WrongUse
+from training.checkpoint import write_atomically
+from training.export_monai import bundle_files, monai_arguments
+from training.export_nnunet import nnunet_files
+from training.model import METADATA_KEY, Configuration, Model, read_model
+from training.transfer import NETWORK, WEIGHTS_FILE, read_initial_weights
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written."""
+
+    folder: Path
+    form: str
+    files: tuple[str, ...]
+    tensors: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {**self.__dict__, "folder": str(self.folder), "files": list(self.files)}
+
+
+def export_run(run: Path, folder: Path, form: str) -> ExportSummary:
+    """Write a finished run for another program.
+
+    Parameters
+    ----------
+    folder
+        New or empty.
+    form
+        "safetensors", "hf", "monai" or "nnunet".
+
+    Raises
+    ------
+    HalfWritten, IntegrityError
+        The run is not finished, or damaged.
+    WrongUse
+        A form that does not exist or that cannot hold this network; a folder that is not empty.
+    """
+    if form not in FORMS:
+        raise WrongUse(f"{form!r} is no form to export to; expected one of {', '.join(FORMS)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WrongUse(f"{folder} is not empty; choose a new folder")
+    read_initial_weights(run)  # says in one line what is wrong with a run that is not finished
+    model, configuration = read_model(run / WEIGHTS_FILE)
+    files = FORMS[form](model, configuration)
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return ExportSummary(folder, form, tuple(sorted(files)), len(tensors_of(model)))
+
+
+def tensors_of(model: Model) -> dict[str, Tensor]:
+    """The tensors of the backbone under the names of the network inside it."""
+    state = model.backbone.state_dict()
+    return {
+        name.removeprefix(NETWORK): values.detach().cpu().contiguous()
+        for name, values in state.items()
+        if values.numel()
+    }
+
+
+def config_of(model: Model, configuration: Configuration) -> dict[str, Any]:
+    """How to make the network, how to prepare images, and what it learned."""
+    recipe = configuration.recipe
+    facts = next(iter(configuration.facts.values()))
+    structures = next((list(model.task(one).segment_names) for one in model.labels), [])
+    return {
+        "library": "anatprep",
+        "backbone": recipe.backbone.model_dump(mode="json"),
+        "monai": monai_arguments(model, recipe.backbone),
+        "trained_parts": list(configuration.trained),
+        "tasks": list(model.labels),
+        "segment_names": structures,
+        "input": {
+            "channels": 1,
+            "rows": facts.rows,
+            "columns": facts.columns,
+            "spacing_mm": facts.spacing_mm,
+            "normalise": recipe.normalise,
+            "view": facts.view,
+        },
+        "recipe": recipe.as_json(),
+    }
+
+
+def _plain(model: Model, configuration: Configuration) -> dict[str, bytes]:
+    return {
+        "model.safetensors": save(tensors_of(model), {"format": "pt", METADATA_KEY: _parts(configuration)}),
+        "config.json": _json(config_of(model, configuration)),
+    }
+
+
+def _parts(configuration: Configuration) -> str:
+    """What `--init` has to know of the tensors: the parts that were trained."""
+    return json.dumps({"trained": list(configuration.trained)})
+
+
+def _hugging_face(model: Model, configuration: Configuration) -> dict[str, bytes]:
+    return {
+        **_plain(model, configuration),
+        "README.md": model_card(config_of(model, configuration)).encode(),
+    }
+
+
+def _monai(model: Model, configuration: Configuration) -> dict[str, bytes]:
+    return bundle_files(model, configuration)
+
+
+def _nnunet(model: Model, configuration: Configuration) -> dict[str, bytes]:
+    return nnunet_files(model, configuration)
+
+
+FORMS: Mapping[str, Callable[[Model, Configuration], dict[str, bytes]]] = {
+    "safetensors": _plain,
+    "hf": _hugging_face,
+    "monai": _monai,
+    "nnunet": _nnunet,
+}
+"""Form -> the files that make it up."""
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+CARD = """---
+library_name: anatprep
+pipeline_tag: {pipeline}
+tags: [medical-imaging, mri, self-supervised]
+---
+
+# {name}
+
+A {kind} of width {width}, trained with anatprep: {learned}.
+Method: {paper}.
+
+## Images it takes
+
+One channel of {rows} x {columns} pixels of {spacing_mm:g} mm, {view} view, normalised by {normalise}.
+
+## Weights
+
+`model.safetensors` holds the backbone; trained were its {parts}. `config.json` says how to make the network.
+With anatprep: `anatprep train RECIPE --init model.safetensors`.
+
+## Limits
+
+Not a medical device. Measure it on your own patients before you rely on it.
+"""
+
+
+def model_card(config: Mapping[str, Any]) -> str:
+    """The text that the Hub shows, with its header for machines."""
+    given, recipe = config["input"], config["recipe"]
+    segments = ", ".join(config["segment_names"][1:])
+    return CARD.format(
+        pipeline="image-segmentation" if segments else "feature-extraction",
+        name=recipe["name"],
+        kind=recipe["backbone"]["kind"],
+        width=recipe["backbone"]["width"],
+        learned=f"segmentation of {segments}" if segments else "pretraining: " + ", ".join(config["tasks"]),
+        paper=recipe["paper"] or "own",
+        parts=" and ".join(config["trained_parts"]),
+        **{**given, "view": given["view"] or "any"},
+    )

@@ -1,0 +1,184 @@
+"""A run as a MONAI bundle: MONAI's own network, its weights, and a configuration that runs it.
+
+The folder has the shape of the MONAI Bundle Specification: ``configs/metadata.json``,
+``configs/inference.json``, ``models/model.pt``, ``docs/README.md``. Of a segmentation the head becomes the
+output layer of MONAI's network; of a pretext there is none, and the bundle is for fine-tuning.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.dynunet import DynUNet
+from torch import nn
+
+from dicomgeom.errors import WrongUse
+from training.backbones import BasicUNetBackbone, DynUNetBackbone
+from training.model import Configuration, Model
+from training.settings import BackboneSettings
+from training.tasks.segmentation import Segmentation
+
+BUNDLE_VERSION = "0.1.0"
+
+
+def monai_arguments(model: Model, settings: BackboneSettings) -> dict[str, Any] | None:
+    """The class of MONAI and its arguments that make this network; None for one that is not MONAI's."""
+    task, backbone = _segmentation(model), model.backbone
+    classes = len(task.segment_names) if task is not None else 1
+    if isinstance(backbone, BasicUNetBackbone):
+        features = [*backbone.encoder_channels, backbone.encoder_channels[0]]
+        shape = {"spatial_dims": 2, "in_channels": 1, "out_channels": classes}
+        return {"_target_": "BasicUNet", **shape, "features": features, "norm": "batch"}
+    if isinstance(backbone, DynUNetBackbone):
+        levels = len(backbone.encoder_channels)
+        return {
+            "_target_": "DynUNet",
+            "spatial_dims": 2,
+            "in_channels": 1,
+            "out_channels": classes,
+            "kernel_size": [3] * levels,
+            "strides": [1] + [2] * (levels - 1),
+            "upsample_kernel_size": [2] * (levels - 1),
+            "filters": list(backbone.encoder_channels),
+            "norm_name": "batch" if settings.norm == "batch" else ["instance", {"affine": True}],
+            "trans_bias": True,
+        }
+    return None
+
+
+def monai_network(model: Model, settings: BackboneSettings) -> nn.Module:
+    """MONAI's network with the weights of ours, its output layer that of the segmentation where there is one.
+
+    Raises
+    ------
+    WrongUse
+        The network is not one of MONAI's.
+    """
+    arguments = monai_arguments(model, settings)
+    if arguments is None:
+        raise WrongUse(
+            f"a {settings.kind} is no network of MONAI; export it with --to safetensors or --to hf"
+        )
+    made = {"BasicUNet": BasicUNet, "DynUNet": DynUNet}[arguments.pop("_target_")]
+    network: nn.Module = made(**arguments)
+    network.load_state_dict(model.backbone.net.state_dict(), strict=False)  # type: ignore[union-attr]
+    task = _segmentation(model)
+    if task is not None:
+        output = network.final_conv if isinstance(network, BasicUNet) else network.output_block.conv.conv  # type: ignore[union-attr]
+        output.load_state_dict(_full_size_head(task).state_dict())  # type: ignore[union-attr]
+    return network.eval()
+
+
+def _segmentation(model: Model) -> Segmentation | None:
+    tasks = (model.task(label) for label in model.labels)
+    return next((task for task in tasks if isinstance(task, Segmentation)), None)
+
+
+def _full_size_head(task: Segmentation) -> nn.Module:
+    """The 1 x 1 convolution at full size; those of coarser levels only served the training."""
+    return task.head
+
+
+def bundle_files(model: Model, configuration: Configuration) -> dict[str, bytes]:
+    """The files of the bundle by their paths in it."""
+    recipe = configuration.recipe
+    network = monai_network(model, recipe.backbone)
+    buffer = io.BytesIO()
+    torch.save(network.state_dict(), buffer)
+    arguments = monai_arguments(model, recipe.backbone)
+    return {
+        "models/model.pt": buffer.getvalue(),
+        "configs/metadata.json": _json(_metadata(model, configuration)),
+        "configs/inference.json": _json(_inference(arguments or {}, recipe.normalise)),
+        "docs/README.md": _read_me(configuration).encode(),
+    }
+
+
+def _inference(arguments: dict[str, Any], normalise: str) -> dict[str, Any]:
+    """What `monai.bundle` reads: the network, its weights, and what goes before and after."""
+    prepared: list[dict[str, Any]] = [
+        {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+    ]
+    if normalise.endswith("z-score"):
+        prepared.append({"_target_": "NormalizeIntensityd", "keys": "image"})
+    elif normalise.endswith("0-1"):
+        prepared.append({"_target_": "ScaleIntensityd", "keys": "image"})
+    return {
+        "imports": ["$import torch"],
+        "bundle_root": ".",
+        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+        "network_def": arguments,
+        "weights": "$@bundle_root + '/models/model.pt'",
+        "network": "$@network_def.to(@device)",
+        "load": "$@network.load_state_dict(torch.load(@weights, map_location=@device, weights_only=True))",
+        "preprocessing": {"_target_": "Compose", "transforms": prepared},
+        "inferer": {"_target_": "SimpleInferer"},
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [{"_target_": "AsDiscreted", "keys": "pred", "argmax": True}],
+        },
+    }
+
+
+def _metadata(model: Model, configuration: Configuration) -> dict[str, Any]:
+    recipe = configuration.recipe
+    facts = next(iter(configuration.facts.values()))
+    task = _segmentation(model)
+    names = task.segment_names if task is not None else ("features",)
+    image = {
+        "type": "image",
+        "modality": "MR",
+        "spatial_shape": [facts.rows, facts.columns],
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": False,
+    }
+    told = "magnitude", "segmentation" if task is not None else "raw"
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
+        "version": BUNDLE_VERSION,
+        "changelog": {BUNDLE_VERSION: "as trained"},
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": {},
+        "name": recipe.name,
+        "task": "segmentation" if task is not None else "self-supervised pretraining",
+        "description": f"{recipe.name}, trained with anatprep. {recipe.paper}".strip(),
+        "authors": "",
+        "copyright": "",
+        "intended_use": "Research only; not a medical device.",
+        "network_data_format": {
+            "inputs": {
+                "image": {**image, "format": told[0], "num_channels": 1, "channel_def": {"0": "image"}}
+            },
+            "outputs": {
+                "pred": {
+                    **image,
+                    "format": told[1],
+                    "num_channels": len(names),
+                    "channel_def": {str(number): name for number, name in enumerate(names)},
+                }
+            },
+        },
+    }
+
+
+def _read_me(configuration: Configuration) -> str:
+    recipe, facts = configuration.recipe, next(iter(configuration.facts.values()))
+    return (
+        f"# {recipe.name}\n\nTrained with anatprep on {facts.rows} x {facts.columns} pixels of "
+        f"{facts.spacing_mm:g} mm, normalised by {recipe.normalise}. {recipe.paper}\n\n"
+        "`configs/inference.json` makes the network with its weights. Its normalisation is over the image\n"
+        "it is given: give it what the line above says, an image or a whole stack. Not a medical device.\n"
+    )
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
