@@ -57,6 +57,14 @@ class CardiacPatient:
     scarred: bool
     twist_rad: float
     jet: bool
+    rv_taper: float
+    rv_forward_mm: float
+    rv_descent: float
+    rv_short: float
+    papillary_rad: tuple[float, float]
+    papillary_thick: float
+    trabeculation: float
+    bare_wall: float
 
     @property
     def body_surface_m2(self) -> float:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from phantoms.cardiac_groups import draw_patient
 from phantoms.cardiac_patient import CardiacPatient
 from phantoms.chest import Chest, draw_chest, great_vessels
-from phantoms.heart import BeatingHeart, paint_heart
+from phantoms.heart import BeatingHeart
+from phantoms.heart_painting import paint_heart
 from phantoms.heart_shapes import Polar
+from phantoms.organs import draw_organs
 from phantoms.scene import Paint
 from phantoms.shapes import Distances, Points, rotated
 from phantoms.smooth_random import Texture, Warp, within
@@ -39,11 +41,17 @@ class CardiacScene:
     Parameters
     ----------
     rng
-        Draws the patient.
+        Draws the patient, and the chest.
+    patient
+        The heart's numbers, where they are not to be drawn.
+    organs
+        Whether regions of other tissues lie under the diaphragm.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.patient: CardiacPatient = draw_patient(rng)
+    def __init__(
+        self, rng: np.random.Generator, patient: CardiacPatient | None = None, *, organs: bool = True
+    ) -> None:
+        self.patient: CardiacPatient = draw_patient(rng) if patient is None else patient
         self._warp = Warp(rng, self.patient.warp_mm)
         self.heart = BeatingHeart(self._unwarped(self.patient))
         self._fine, self._coarse = Texture(rng, 9.0), Texture(rng, 34.0)
@@ -56,7 +64,7 @@ class CardiacScene:
         vessels = great_vessels(
             build.midline_mm, places["root"], places["outflow"], places["ra"], places["la"]
         )
-        self.chest = Chest(build, vessels, self._fine, self._coarse)
+        self.chest = Chest(build, vessels, self._fine, self._coarse, draw_organs(rng) if organs else ())
 
     def _unwarped(self, patient: CardiacPatient) -> CardiacPatient:
         """The patient whose heart has the volumes that were drawn once the warp has changed them."""
@@ -100,6 +108,11 @@ class CardiacScene:
         }[name]
         chest: Floats = self.patient.patient_from_heart @ place.astype(np.float64) / self.patient.size
         return chest
+
+    def right_ventricle_mm(self) -> Floats:
+        """Middle of the RV's outer surface at the height of the LV's centre, LPS mm."""
+        a, b, _ = self._ends[0].rv.centre_mm
+        return self.to_patient(np.array([[a, b, 0.0]]))[0]
 
     def heart_points(self, points: Points) -> Points:
         """LPS mm to heart coordinates, shape (3, n)."""
@@ -201,9 +214,18 @@ class CardiacPoints:
         self._vessels = scene.chest.vessels_mm(chest) * np.float32(scene.patient.size)
         self._texture = scene.texture(points)
         filled = scene.heart.moment(0.0).outside_mm(self._polar)
-        lumps = np.float32(scene.patient.fat_mm) * (1 + np.float32(0.4) * scene.fat_lumps(points))
+        lumps = np.float32(scene.patient.fat_mm) * self._fat_share(scene.fat_lumps(points))
         self._filled_sac = filled - lumps
         self._lumps = lumps
+
+    def _fat_share(self, lumps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How thick the fat is beside its mean: lumpy, and thin or none over the LV's free wall."""
+        toward_lung = np.clip((self._polar.a + 10) / 30, 0, 1) * np.clip((self._polar.s + 40) / 20, 0, 1)
+        bare = np.float32(self._scene.patient.bare_wall) * toward_lung
+        share: NDArray[np.float32] = np.clip(
+            np.float32(0.7) + np.float32(0.9) * lumps - np.float32(1.4) * bare, 0.05, None
+        )
+        return share
 
     def paints(self, beat_fraction: float) -> Iterator[Paint]:
         """Pericardium, fat and chambers at a moment of the beat."""

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phantoms.cardiac_scene import CardiacScene
-from phantoms.heart import GRID_MM, HeartMoment, paint_heart
+from phantoms.heart import GRID_MM, HeartMoment
+from phantoms.heart_painting import paint_heart
 from phantoms.heart_shapes import Polar
 from phantoms.segments import CARDIAC_SEGMENTS
 from phantoms.shapes import Distances, coverage

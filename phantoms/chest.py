@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phantoms.organs import Organ
 from phantoms.scene import Paint
 from phantoms.shapes import Distances, Ellipsoid, Points, Tube, nearest_of
 from phantoms.smooth_random import Texture, within
@@ -70,10 +71,20 @@ class Chest:
         Great vessels as tubes in chest coordinates (mm, size 1).
     fine, coarse
         Textures for vessels of lung and liver, and for uneven fat.
+    organs
+        Smooth regions below the diaphragm and beside the mediastinum, no two patients alike.
     """
 
-    def __init__(self, build: ChestBuild, vessels: tuple[Tube, ...], fine: Texture, coarse: Texture) -> None:
+    def __init__(
+        self,
+        build: ChestBuild,
+        vessels: tuple[Tube, ...],
+        fine: Texture,
+        coarse: Texture,
+        organs: tuple[Organ, ...] = (),
+    ) -> None:
         self.build, self._vessels, self._fine, self._coarse = build, vessels, fine, coarse
+        self._organs = organs
 
     def vessels_mm(self, points: Points) -> Distances:
         """Signed distance from the great vessels."""
@@ -160,6 +171,8 @@ class Chest:
         yield Paint(within + 4, Tissue.STOMACH)
         spleen = Ellipsoid((build.midline_mm + 108, 88, build.left_dome_mm - 58), (28, 34, 42))
         yield Paint(np.maximum(spleen.distance_mm(points), inside + 3), Tissue.SPLEEN)
+        for organ in self._organs:
+            yield from organ.paints(points, inside + 4, self._coarse)
 
     def _mediastinum(
         self, points: Points, cavity: Distances, fine: Distances, coarse: Distances

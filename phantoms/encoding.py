@@ -30,17 +30,20 @@ class Encoder:
     ----------
     syntax
         Compressed pixels must be in the data set already.
+    like
+        An encoder of the same byte order and kind of VR: what it keeps is kept here too.
     """
 
-    def __init__(self, syntax: Syntax) -> None:
+    def __init__(self, syntax: Syntax, like: Encoder | None = None) -> None:
         self._syntax = syntax
-        self._kept: dict[int, tuple[DataElement, bytes]] = {}
+        self._kept: dict[int, tuple[DataElement, bytes]] = dict(like._kept) if like else {}
 
     def keep(self, shared: Dataset) -> None:
         """Remember how these elements look; data sets that hold the very same objects reuse it."""
         encodings = _encodings(shared)
         for element in shared:
-            self._kept[id(element)] = (element, self._element(element, encodings))
+            if " or " not in element.VR:  # it depends on the rest which one it is
+                self._kept[id(element)] = (element, self._element(element, encodings))
 
     def encode(self, dataset: Dataset) -> bytes:
         """Give the data set without preamble and file meta information."""

@@ -23,7 +23,8 @@ from phantoms.enhanced_export import enhanced_dataset
 from phantoms.exam import Exam, ExamImage, ExamSeries
 from phantoms.exam_files import DataSetTrap, ExamFile, Row
 from phantoms.options import ExportOptions
-from phantoms.segmentation import SegmentationIdentity, SourceFrame, save_tissue, segmentation_of
+from phantoms.segmentation import SegmentationIdentity, SourceFrame, segmentation_of
+from phantoms.tissue_truth import write_tissue
 from phantoms.transfer_syntax import SYNTAXES, compress
 from phantoms.truth import exam_rows, save_rows
 
@@ -174,35 +175,42 @@ class ExamWriter:
         files: Sequence[ExamFile],
     ) -> None:
         """Segmentation and tissue images of one series."""
-        exam, number = self._exam, str(series.number)
+        exam = self._exam
         tissue = np.stack([image.tissue for image in images if image.tissue is not None])
-        identity = SegmentationIdentity(
-            series_uid=exam.uid("segmentation series", number),
-            sop_uid=exam.uid("segmentation", number),
-            dimension_uid=exam.uid("dimensions", number),
-            series_number=1000 + series.number,
-        )
         references = _references(images, files)
         for part, members in enumerate(_by_orientation(images)):
             made = segmentation_of(
                 [datasets[i] for i in members],
                 tissue[members],
-                identity if part == 0 else identity.part(exam.uid("segmentation", number, str(part))),
+                self._identity("segmentation", series, 1000, part),
                 exam.segments,
                 [references[i] for i in members] if references else None,
             )
             ending = f"-{part}" if part else ""
-            path = self._truth / "segmentations" / self._name / f"{series.number:03d}{ending}.dcm"
+            name = f"{self._name}/{series.number:03d}{ending}.dcm"
+            path = self._truth / "segmentations" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             made["PixelData"].VR = "OB"
-            path.write_bytes(Encoder(SYNTAXES["explicit"]).file(made))
-        uids = [str(row["sop_instance_uid"]) for row in _rows_of(images, files)]
-        frames = [int(row["frame"]) for row in _rows_of(images, files)]
-        save_tissue(self._truth / "tissues" / self._name / f"{series.number:03d}.npz", tissue, uids, frames)
+            encoder = Encoder(SYNTAXES["explicit"])
+            encoder.keep(made)
+            path.write_bytes(encoder.file(made))
+            if exam.options.tissues:
+                own = self._identity("tissue", series, 2000, part)
+                write_tissue(self._truth / "tissues" / name, made, tissue[members], own, encoder)
         for image in images:
             if image.tissue is not None:
                 self._planes[series.stack][image.slice_index] = image.plane
                 self._tissues[series.stack][image.slice_index].append(image.tissue)
+
+    def _identity(self, what: str, series: ExamSeries, from_number: int, part: int) -> SegmentationIdentity:
+        """Of the segmentation objects of a series; those of one kind are a series of their own."""
+        uid, number = self._exam.uid, str(series.number)
+        return SegmentationIdentity(
+            series_uid=uid(f"{what} series", number),
+            sop_uid=uid(what, number, str(part)) if part else uid(what, number),
+            dimension_uid=uid("dimensions", number),
+            series_number=from_number + series.number,
+        )
 
     def stacks(self) -> dict[str, list[str]]:
         """Write NIfTI labels of every stack; returns the names of the files of each."""

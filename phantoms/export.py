@@ -21,9 +21,10 @@ from phantoms.anatomies import ANATOMIES
 from phantoms.dicom_export import exam_folder_name
 from phantoms.exam_writer import write_exam
 from phantoms.options import ExportOptions
+from phantoms.tissue_truth import write_tissue_table
 from phantoms.truth import write_tables
 
-FORMAT, VERSION = "anatprep-phantoms", 2
+FORMAT, VERSION = "anatprep-phantoms", 3
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def write_exams(
         chosen = replace(chosen, traps=tuple(dict.fromkeys((*chosen.traps, *traps))))
     _check(folder, truth, exams, anatomy, seed, workers)
     _claim(truth, anatomy, seed, chosen)
+    if chosen.tissues:
+        write_tissue_table(truth / "tissues")
     folder.mkdir(parents=True, exist_ok=True)
     waiting = [index for index in range(exams) if not (folder / exam_folder_name(seed, index)).is_dir()]
     progress("writing phantom exams", done=exams - len(waiting), total=exams)

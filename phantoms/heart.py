@@ -1,4 +1,4 @@
-"""A beating heart: which chambers it has at every moment, and how they are painted.
+"""A beating heart: which chambers it has at every moment.
 
 Sizes follow the contours published with the biv-me example exam (apex, valves, RV insertions
 and free wall in heart coordinates), scaled to the patient.
@@ -6,7 +6,6 @@ and free wall in heart coordinates), scaled to the patient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,9 +15,7 @@ from numpy.typing import NDArray
 from phantoms.cardiac_patient import CardiacPatient
 from phantoms.heart_beat import FillingCurve, bisected, ventricle_of_volume
 from phantoms.heart_shapes import LeftVentricle, Polar, RightVentricle
-from phantoms.scene import Paint
 from phantoms.shapes import Distances, Ellipsoid, Tube, smooth_union
-from phantoms.tissues import Tissue
 
 BASE_SHARE = 0.48
 """Part of the LV cavity's length that lies above its centre."""
@@ -45,6 +42,7 @@ class HeartMoment:
     root: Tube
     papillary: tuple[Tube, ...]
     valve_open: float
+    trabeculation: float
     jet: Tube | None = None
     scar_rad: float | None = None
 
@@ -99,6 +97,7 @@ class BeatingHeart:
             bulge_angle_rad=patient.bulge_angle_rad,
             uneven=patient.uneven,
             uneven_angle_rad=patient.uneven_angle_rad,
+            twist_rad=patient.twist_rad * (1 - filling),
         )
 
     def _first_ventricle(self) -> LeftVentricle:
@@ -136,13 +135,14 @@ class BeatingHeart:
         across = 47 * wide * self._rv_width
         up_mm = 36 * wide * self._rv_width * patient.rv_height * (1 - 0.25 * squeeze)
         equator_mm = -0.30 * patient.lv_length_mm
-        apex_mm = self.outer_apex_mm - 0.14 * patient.lv_length_mm
+        apex_mm = self.outer_apex_mm - patient.rv_short * patient.lv_length_mm
         return RightVentricle(
-            centre_mm=(-41 * wide + 0.45 * across * squeeze, 8 * wide, equator_mm),
+            centre_mm=(-41 * wide + 0.45 * across * squeeze, (5 + patient.rv_forward_mm) * wide, equator_mm),
             radii_mm=(across * (1 - 0.8 * squeeze), up_mm, apex_mm - equator_mm),
             lean=0.24,
-            base_mm=self._base_mm + 6 + 1.3 * patient.shortening_mm * (1 - filling),
+            base_mm=self._base_mm + 6 + patient.rv_descent * patient.shortening_mm * (1 - filling),
             base_tilt=0.3,
+            taper=patient.rv_taper,
         )
 
     def _at(self, filling: float, diastolic: bool) -> HeartMoment:
@@ -168,7 +168,8 @@ class BeatingHeart:
                 (23 * la_grow, 27 * la_grow, (ra_low - top_mm) / 2),
             ),
             root=Tube(_spread(root, wide), [11 * wide, 13 * wide, 14 * wide]),
-            papillary=_papillary(lv, self.patient.twist_rad * emptied),
+            papillary=_papillary(lv, self.patient),
+            trabeculation=self.patient.trabeculation,
             valve_open=1.0 if diastolic else 0.0,
             jet=_jet(lv, root, diastolic) if self.patient.jet and 0.1 < filling < 0.9 else None,
             scar_rad=self.patient.bulge_angle_rad if self.patient.scarred else None,
@@ -230,18 +231,15 @@ def _spread(nodes: NDArray[np.float64], wide: float) -> NDArray[np.float64]:
     return spread
 
 
-def _papillary(lv: LeftVentricle, twist_rad: float) -> tuple[Tube, ...]:
-    """The two papillary muscles; they come closer and thicken as the cavity shrinks.
-
-    The heart wrings: toward the apex they turn by more of `twist_rad`, at the base by less than none.
-    """
+def _papillary(lv: LeftVentricle, patient: CardiacPatient) -> tuple[Tube, ...]:
+    """The papillary muscles; they come closer and thicken as the cavity shrinks, and turn with the wall."""
     length, radius = lv.apex_mm - lv.base_mm, lv.radius_mm
-    thick = 0.13 * radius + 1.4
+    thick = (0.13 * radius + 1.4) * patient.papillary_thick
     muscles = []
-    for angle in np.deg2rad([38.0, 282.0]):
+    for angle in patient.papillary_rad:
         nodes = []
         for out, down in ((0.58, 0.36), (0.66, 0.55), (0.62, 0.76)):
-            turned = angle + twist_rad * (1.3 * down - 0.3)
+            turned = angle + lv.turned_rad(down)
             nodes.append(
                 (np.cos(turned) * out * radius, np.sin(turned) * out * radius, lv.base_mm + down * length)
             )
@@ -254,76 +252,3 @@ def _jet(lv: LeftVentricle, root: NDArray[np.float64], diastolic: bool) -> Tube:
     if diastolic:
         return Tube([(3, -4, lv.base_mm + 6), (2, -2, lv.base_mm + 30)], [3.0, 1.0])
     return Tube([root[0] + [2, -3, 22], root[0] + [0, 0, 4], root[1]], [1.0, 3.5, 4.0])
-
-
-def paint_heart(
-    moment: HeartMoment, polar: Polar, texture: NDArray[np.float32], vessels: Distances
-) -> Iterator[Paint]:
-    """Everything inside the pericardial fat, in painting order.
-
-    Parameters
-    ----------
-    texture : array, shape (n,)
-        Decides where trabeculae are.
-    vessels : array, shape (n,)
-        Distance from the great vessels, which do not move.
-    """
-    points, lv = polar.points, moment.lv
-    endo, outside = lv.distances_mm(polar)
-    base = lv.above_base_mm(polar)
-    la, ra = moment.la.distance_mm(points), moment.ra.distance_mm(points)
-    root = moment.root.distance_mm(points)
-    yield Paint(np.minimum(vessels, root) - np.float32(1.5), Tissue.VESSEL_WALL)
-    yield Paint(np.minimum(la, ra) - np.float32(ATRIAL_WALL_MM), Tissue.ATRIAL_WALL)
-    yield Paint(vessels, Tissue.VESSEL_BLOOD)
-    yield Paint(ra, Tissue.RA_BLOOD)
-    yield Paint(np.maximum(la, -base - 3), Tissue.LA_BLOOD)
-    free, valve = moment.rv.distance_mm(polar), moment.rv.above_base_mm(polar)
-    outflow = moment.outflow.distance_mm(points)
-    wall = np.minimum(np.maximum(free - np.float32(RV_WALL_MM), valve), outflow - np.float32(2.5))
-    yield Paint(wall, Tissue.RV_WALL)
-    rv = np.minimum(np.maximum(free, valve), outflow)
-    yield Paint(rv, Tissue.RV_BLOOD)
-    edge = np.maximum(rv, -rv - 8)
-    yield Paint(np.maximum(edge, (np.float32(1.0) - texture) * 3), Tissue.TRABECULAE)
-    yield Paint(root - np.float32(1.5), Tissue.VESSEL_WALL)
-    yield Paint(root, Tissue.VESSEL_BLOOD)
-    yield Paint(np.maximum(outside, base), Tissue.LV_MYOCARDIUM)
-    if moment.scar_rad is not None:
-        yield Paint(_scar_mm(moment, moment.scar_rad, polar, endo, outside), Tissue.SCAR)
-    cavity = np.maximum(endo, base)
-    yield Paint(cavity, Tissue.LV_BLOOD)
-    if moment.jet is not None:
-        yield Paint(np.maximum(moment.jet.distance_mm(points), cavity), Tissue.LV_FLOW_VOID)
-    muscle = np.minimum(moment.papillary[0].distance_mm(points), moment.papillary[1].distance_mm(points))
-    strands = np.maximum(-endo - 4, (np.float32(1.1) - texture) * 3)
-    strands = np.maximum(strands, lv.equator_mm - polar.s)
-    yield Paint(np.maximum(np.minimum(muscle, strands), cavity), Tissue.PAPILLARY)
-    yield Paint(np.maximum(_mitral_leaflets(moment, polar), cavity), Tissue.VALVE)
-
-
-def _scar_mm(
-    moment: HeartMoment, angle_rad: float, polar: Polar, endo: Distances, outside: Distances
-) -> Distances:
-    """The scar of an infarct: the inner two thirds of a sector of the wall, from the middle to the apex."""
-    lv = moment.lv
-    wall_mm = lv.wall_mm * (1 + lv.uneven * np.cos(angle_rad - lv.uneven_angle_rad))
-    beside = (np.float32(0.55) - polar.cosine_from(angle_rad)) * np.float32(0.8 * lv.radius_mm)
-    above = np.float32(lv.equator_mm - 10) - polar.s
-    inside = np.maximum(endo - np.float32(0.66 * wall_mm), outside)
-    scar: Distances = np.maximum(np.maximum(inside, beside), above)
-    return scar
-
-
-def _mitral_leaflets(moment: HeartMoment, polar: Polar) -> Distances:
-    """A thin funnel under the valve plane: nearly a tube when open, a flat cone when closed."""
-    lv = moment.lv
-    depth_mm = 10.0 + 9.0 * moment.valve_open
-    ring_mm = 0.66 * lv.radius_mm if moment.valve_open else 0.8 * lv.radius_mm
-    tip_mm = 0.62 * ring_mm * moment.valve_open
-    below = polar.s - np.float32(lv.base_mm)
-    across = np.hypot(polar.a - 3, polar.b + 4)
-    funnel = ring_mm + (tip_mm - ring_mm) * below / np.float32(depth_mm)
-    sheet = np.abs(across - funnel) * np.float32(depth_mm / np.hypot(depth_mm, ring_mm - tip_mm)) - 0.7
-    distance: Distances = np.maximum(sheet, below - depth_mm).astype(np.float32)
-    return distance

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from phantoms.shapes import Distances, Points, ellipsoid_distance
 
-EQUATOR_SHARE = 0.36
+EQUATOR_SHARE = 0.20
 """Where along the LV cavity, base 0 to apex 1, its short axis is largest."""
 
 APICAL_WALL_SHARE = 0.7
 """Thickness of the wall at the apex over its mean."""
+
+TWIST_SLOPE, TWIST_OF_BASE = 1.3, 0.3
+"""Turning along the cavity, as shares of the twist: -0.3 of it at the base, all of it at the apex."""
 
 _TINY = np.float32(1e-3)
 
@@ -40,6 +43,12 @@ class Polar:
             cosine, sine = np.float32(np.cos(angle_rad)), np.float32(np.sin(angle_rad))
             self._towards[angle_rad] = (self.a * cosine + self.b * sine) / self.radius
         return self._towards[angle_rad]
+
+    def turned_back(self, angle_rad: NDArray[np.float32]) -> Polar:
+        """Each point turned round the axis by minus its angle (n,), which leaves radius and height."""
+        cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
+        turned = np.stack([self.a * cosine + self.b * sine, self.b * cosine - self.a * sine, self.s])
+        return Polar(turned)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,22 @@ class LeftVentricle:
     bulge_angle_rad: float = 0.0
     uneven: float = 0.0
     uneven_angle_rad: float = 0.0
+    twist_rad: float = 0.0
+
+    def turned_rad(self, share: float) -> float:
+        """How far the wall has turned at a height, base 0 to apex 1.
+
+        The heart wrings (Lorenz et al. 2000): the apex turns by `twist_rad`, the base by less, and backward.
+        """
+        return self.twist_rad * (TWIST_SLOPE * share - TWIST_OF_BASE)
+
+    def untwisted(self, polar: Polar) -> Polar:
+        """Points where they would lie, had the wall not turned."""
+        if not self.twist_rad:
+            return polar
+        share = (polar.s - np.float32(self.base_mm)) / np.float32(self.apex_mm - self.base_mm)
+        turn = np.float32(self.twist_rad) * (np.float32(TWIST_SLOPE) * share - np.float32(TWIST_OF_BASE))
+        return polar.turned_back(turn)
 
     @property
     def equator_mm(self) -> float:
@@ -92,6 +117,7 @@ class LeftVentricle:
 
     def distances_mm(self, polar: Polar) -> tuple[Distances, Distances]:
         """Signed distances from the endocardium and from the epicardium, neither cut at the base."""
+        polar = self.untwisted(polar)
         along = polar.s - np.float32(self.equator_mm)
         length = np.float32(self.apex_mm - self.equator_mm)
         inner = self._outline(polar)
@@ -132,7 +158,8 @@ class RightVentricle:
     """Outer surface of the RV cavity at one moment; the LV's epicardium cuts the crescent out of it.
 
     An ellipsoid whose axis leans toward the LV on the way to the apex (`lean`), cut by the
-    tilted plane of the tricuspid valve.
+    tilted plane of the tricuspid valve. In the short axis it is wider toward the front (`taper`
+    above 0) or toward the diaphragm, which makes an egg of it.
     """
 
     centre_mm: tuple[float, float, float]
@@ -140,12 +167,16 @@ class RightVentricle:
     lean: float
     base_mm: float
     base_tilt: float
+    taper: float = 0.0
 
     def distance_mm(self, polar: Polar) -> Distances:
         """Signed distance of the uncut surface, shape (n,)."""
         along = polar.s - np.float32(self.centre_mm[2])
         across = polar.a - np.float32(self.centre_mm[0]) - np.float32(self.lean) * along
-        return ellipsoid_distance(across, polar.b - np.float32(self.centre_mm[1]), along, self.radii_mm)
+        up = polar.b - np.float32(self.centre_mm[1])
+        if self.taper:
+            across = across / (1 + np.float32(self.taper) * np.clip(up / np.float32(self.radii_mm[1]), -1, 1))
+        return ellipsoid_distance(across, up, along, self.radii_mm)
 
     def above_base_mm(self, polar: Polar) -> Distances:
         """Distance from the tricuspid plane, positive toward the atrium."""

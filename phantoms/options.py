@@ -57,6 +57,8 @@ class ExportOptions:
         Whether three-plane localizers are made.
     nifti : bool
         Whether the truth comes as NIfTI beside DICOM SEG.
+    tissues : bool
+        Whether the truth says what every pixel is made of.
     traps : tuple of str
         Pitfalls that every exam shall have (`phantoms.traps.TRAPS`).
     """
@@ -80,6 +82,7 @@ class ExportOptions:
     breathing_mm: float = 1.2
     localizers: bool = True
     nifti: bool = True
+    tissues: bool = True
     traps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -9,13 +9,14 @@ from phantoms.tissues import Tissue
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment of the truth: its number, name, code (SNOMED CT) and what it is made of."""
+    """One segment of the truth: its number, name, code (SNOMED CT unless said) and what it is made of."""
 
     number: int
     name: str
     code: str
     meaning: str
     tissues: tuple[Tissue, ...]
+    scheme: str = "SCT"
 
 
 CARDIAC_SEGMENTS = (

@@ -10,7 +10,8 @@ Layout of the truth folder::
     volumes.parquet             one row a phase and segment, ml
     segmentations/EXAM/*.dcm    DICOM SEG (LABELMAP), one for a segmented series
     nifti/EXAM/*.nii.gz         the same labels, one file a stack (phases as fourth axis)
-    tissues/EXAM/*.npz          tissue numbers (phantoms.tissues.Tissue), one for a segmented series
+    tissues/tissues.json        table of tissues: number, name, proton density, T1, T2, whether it is fat
+    tissues/EXAM/*.dcm          tissue of every pixel as DICOM SEG, one for a segmented series
     rows/EXAM.json              the rows of one exam, from which the tables are made
 """
 
@@ -107,7 +108,7 @@ def _series_row(
         "normals": [[float(v) for v in plane.normal] for _, plane in series.planes],
         "spacing_mm": [series.planes[0][1].row_spacing_mm, series.planes[0][1].column_spacing_mm],
         "segmentation": f"segmentations/{file}.dcm" if series.segmented else "",
-        "tissue": f"tissues/{file}.npz" if series.segmented else "",
+        "tissue": f"tissues/{file}.dcm" if series.segmented and exam.options.tissues else "",
         "nifti": [f"nifti/{name}/{one}" for one in stacks.get(series.stack, ())],
     }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,24 @@ def test_walls_thicken_when_the_cavity_empties_and_the_muscle_stays() -> None:
     full = ventricle_of_volume(OUTLINE, base_mm=-45, outer_apex_mm=58, cavity_mm3=140e3, muscle_mm3=1e5)
     empty = ventricle_of_volume(OUTLINE, base_mm=-32, outer_apex_mm=58, cavity_mm3=55e3, muscle_mm3=1e5)
     assert empty.wall_mm > 1.25 * full.wall_mm
+
+
+def test_the_whole_wall_wrings_and_keeps_its_volumes() -> None:
+    plain = ventricle_of_volume(OUTLINE, base_mm=-45, outer_apex_mm=58, cavity_mm3=140e3, muscle_mm3=110e3)
+    twist = np.deg2rad(12)
+    wrung = replace(plain, twist_rad=float(twist))
+    assert wrung.volumes_mm3 == plain.volumes_mm3
+    angle = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    for share, turn in ((0.0, -0.3 * twist), (0.9, 0.87 * twist)):
+        height = plain.base_mm + share * (plain.apex_mm - plain.base_mm)
+        ring = np.stack([30 * np.cos(angle), 30 * np.sin(angle), np.full_like(angle, height)]).astype(
+            np.float32
+        )
+        still, moved = (lv.distances_mm(Polar(ring))[1] for lv in (plain, wrung))
+        shift = turn / (2 * np.pi) * len(angle)
+        expected = np.interp(
+            (np.arange(len(angle)) - shift) % len(angle), np.arange(len(angle) + 1), [*still, still[0]]
+        )
+        np.testing.assert_allclose(moved, expected, atol=0.02)
+        assert wrung.turned_rad(share) == pytest.approx(turn)
+        assert np.abs(moved - still).max() > 0.1

@@ -23,8 +23,10 @@ def test_highdicom_reads_back_the_sampled_labels_image_by_image(export: PhantomS
     series = pl.read_parquet(export.truth / "series.parquet").filter(pl.col("cine"))
     for row in series.iter_rows(named=True):
         segmentation = hd.seg.segread(export.truth / row["segmentation"])
-        with np.load(export.truth / row["tissue"]) as stored:
-            tissue, uids = stored["tissue"], [str(uid) for uid in stored["sop_instance_uid"]]
+        stored = hd.seg.segread(export.truth / row["tissue"])
+        references = stored.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        uids = [str(item.ReferencedSOPInstanceUID) for item in references]
+        tissue = stored.get_pixels_by_source_instance(uids, combine_segments=True)
         order = np.random.default_rng(0).permutation(len(uids))
         read = segmentation.get_pixels_by_source_instance([uids[i] for i in order], combine_segments=True)
         np.testing.assert_array_equal(read, segment_numbers(tissue)[order])
