@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= anatprep-demo
+REALISM ?= anatprep-realism
+ANATPREP_REAL_DATA ?= ../shared/real
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test fuzz soak lint types format check clean
+.PHONY: help env demo test fuzz soak realism lint types format check clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +35,9 @@ fuzz: $(STAMP) ## compare our header reader with pydicom on mutated files, for a
 
 soak: $(STAMP) ## kill indexing, builds and trainings twenty times each
 	ANATPREP_KILLS=20 $(BIN)/python -m pytest -k "kill" tests
+
+realism: $(STAMP) ## train on digital hearts alone, test on real ones: hours on a CPU, resumable
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.realism $(REALISM) --acdc $(ANATPREP_REAL_DATA)/cardiac-acdc --knee $(ANATPREP_REAL_DATA)/knee-flothesof
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check .

@@ -12,15 +12,13 @@ protocol cardiac-sax: 1.26 mm, 224 x 224, cubic. The peers get the same files:
 
 All take turns in one process on one core, several rounds; the median round counts. Rates are
 given by processor time (of a core that others share, the share that was ours) and by the
-clock. Two workers are compared with one on dask clusters that are already up; bars are in
-`TARGETS`.
+clock. Two workers are compared with one as `benchmarks.build_workers` does; bars are in `TARGETS`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import shutil
 import statistics
@@ -236,57 +234,6 @@ def speeds_of_building(plan: BuildPlan, work: Path, rounds: int, peer_slices: in
     )
 
 
-@dataclass(frozen=True)
-class Shared:
-    """A build by dask workers: slices a second by the clock, and who used how much processor time."""
-
-    clock: float
-    here_s: float
-    """Of this process: client and scheduler."""
-    workers_s: float
-    """Of all workers together."""
-
-
-def speed_of_workers(plan: BuildPlan, work: Path, rounds: int) -> dict[int, Shared]:
-    """Clusters of one and two workers that are already up, in turns; the median round by the clock."""
-    import distributed
-    import psutil  # type: ignore[import-untyped]
-
-    found: dict[int, list[Shared]] = {1: [], 2: []}
-    connect: Any = distributed.LocalCluster
-    clusters = {
-        count: connect(
-            n_workers=count,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=None,
-            silence_logs=logging.ERROR,
-        )
-        for count in found
-    }
-
-    def used_s(cluster: Any) -> float:
-        times = [psutil.Process(worker.pid).cpu_times() for worker in cluster.workers.values()]
-        return float(sum(one.user + one.system for one in times))
-
-    try:
-        for turn in range(rounds + 1):  # the first turn only imports what the workers need
-            for count, cluster in clusters.items():
-                with tempfile.TemporaryDirectory(dir=work) as folder:
-                    began, here, there = time.perf_counter(), time.process_time(), used_s(cluster)
-                    build(plan, Path(folder) / "store.zarr", scheduler=cluster.scheduler_address, shard=128)
-                    clock = len(plan.examples) / (time.perf_counter() - began)
-                    if turn:
-                        one = Shared(clock, time.process_time() - here, used_s(cluster) - there)
-                        found[count].append(one)
-    finally:
-        for cluster in clusters.values():
-            cluster.close()
-    return {
-        count: sorted(rounds_of, key=lambda one: one.clock)[rounds // 2] for count, rounds_of in found.items()
-    }
-
-
 def peak_memory_mb(work: Path) -> float:
     """Peak resident memory of a process that builds the whole store."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -364,14 +311,9 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     ratios["random slices / zarr-python"] = fast["slices"].processor / fast["zarr"].processor
     ratios["batches / memmap, uncompressed"] = plain["batches"].processor / plain["memmap"].processor
     ratios["batches / memmap, lz4"] = fast["batches"].processor / fast["memmap"].processor
-    workers = speed_of_workers(plan, work, arguments.rounds)
-    for count, one in workers.items():
-        say(f"  {count} workers: {one.clock:.0f} slices a second; processor seconds {one.here_s:.2f} here, "
-            f"{one.workers_s:.2f} of the workers")  # fmt: skip
-    ratios["two workers / one"] = workers[2].clock / workers[1].clock
-    alone, both = workers[1], workers[2]
-    free = (alone.here_s + alone.workers_s) / (both.here_s + both.workers_s / 2)
-    say(f"  processor time alone would allow {free:.2f} on two free cores (client and scheduler beside)")
+    from benchmarks.build_workers import report as report_workers
+
+    ratios["two workers / one"] = report_workers(plan, work, arguments.rounds)
     for name, bar in TARGETS.items():
         say(f"{name:34s} {ratios[name]:8.2f}  (at least {bar:g})")
     say(f"{'peak memory of a worker':34s} {memory_mb:8.0f}  MB (below {MEMORY_BAR_MB})")

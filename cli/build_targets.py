@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import Screen
-from cli.options import CatalogueArgument, Json, WorkspaceFolder
-from cli.stores import load_on_grid, refuse_empty, show_store
+from cli.options import (
+    CatalogueArgument,
+    CentreOption,
+    CompressionOption,
+    FramesOption,
+    Json,
+    WorkspaceFolder,
+)
+from cli.stores import known_findings, known_tissues, load_on_grid, refuse_empty, show_store
 from cli.workspace import Workspace, command_line
 from dicomgeom.errors import NothingUsable, WrongUse
 
 if TYPE_CHECKING:
     from dicomgeom.catalogue import Catalogue
     from pretext_targets.build import BuildPlan, BuildSummary
+    from pretext_targets.findings import Findings
+    from pretext_targets.places import Where
+    from pretext_targets.tissues import TissueIndex
 
 
 def build_targets(
     catalogue: CatalogueArgument = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
-            help="The store to write; needs one --protocol.",
+            metavar="PATH|URL",
+            help="The store to write, s3://bucket/name.zarr too; needs one --protocol.",
             show_default="in the workspace",
         ),
     ] = None,
@@ -40,12 +51,33 @@ def build_targets(
     ] = None,
     size: Annotated[int | None, typer.Option("--size", min=16, help="Rows and columns of the grid.")] = None,
     spacing_mm: Annotated[float | None, typer.Option("--spacing-mm", help="Spacing of the grid.")] = None,
+    centre: CentreOption = None,
+    frames: FramesOption = None,
     rasters: Annotated[
         bool,
         typer.Option(
             "--rasters/--no-rasters", help="Store boxes and heatmaps drawn, not only as parameters."
         ),
     ] = True,
+    tissues: Annotated[
+        Path | None,
+        typer.Option(
+            "--tissues",
+            metavar="TRUTH",
+            help="Of phantoms: the truth, to store what every pixel is made of.",
+            show_default=False,
+        ),
+    ] = None,
+    findings: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--findings",
+            metavar="TABLE",
+            help="What is known of the exams: CSV, Parquet, or the truth of phantoms; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    compression: CompressionOption = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="A running dask cluster, tcp://...")
@@ -66,30 +98,23 @@ def build_targets(
     from dicomgeom.catalogue import open_catalogue
 
     opened = open_catalogue(folder)
-    plans, not_built = _plans(opened, protocols, size=size, spacing_mm=spacing_mm)
+    known = known_tissues(screen, tissues)
+    told = known_findings(screen, findings, opened)
+    grid = {"size": size, "spacing_mm": spacing_mm, "centre": centre, "frames": frames}
+    plans, not_built = _plans(opened, protocols, grid, tissues=known, findings=told)
     if not plans:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in not_built.items())
         raise NothingUsable(f"{folder} has no images for any protocol ({reasons}); see `anatprep show`")
-    built: dict[str, BuildSummary] = {}
-    for name, plan in plans.items():
-        if dry_run:
-            _show_plan(screen, name, plan)
-            continue
-        built[name] = _build(
-            screen,
-            plan,
-            output or room.create().store(name),
-            rasters=rasters,
-            workers=workers,
-            scheduler=scheduler,
-        )
+    how = {"rasters": rasters, "compression": compression.value if compression else None, "workers": workers}
+    if dry_run:
+        _dry_run(screen, plans, not_built, **how)
+        return
+    built = {
+        name: _build(screen, plan, output or room.create().store(name), scheduler=scheduler, **how)
+        for name, plan in plans.items()
+    }
     for name, reason in not_built.items():
         screen.say(f"{name}: not built, {reason}")
-    if dry_run:
-        screen.finish(
-            {"plans": {name: _plan_as_json(plan) for name, plan in plans.items()}, "not_built": not_built}
-        )
-        return
     _name_next(screen, room, built, named=output is not None)
     screen.finish(
         {"stores": {name: summary.as_json() for name, summary in built.items()}, "not_built": not_built},
@@ -98,7 +123,12 @@ def build_targets(
 
 
 def _plans(
-    catalogue: Catalogue, protocols: Sequence[str] | None, *, size: int | None, spacing_mm: float | None
+    catalogue: Catalogue,
+    protocols: Sequence[str] | None,
+    grid: Mapping[str, Any],
+    *,
+    tissues: TissueIndex | None,
+    findings: Findings | None,
 ) -> tuple[dict[str, BuildPlan], dict[str, str]]:
     """Plan every protocol; those without an image are named with the reason instead."""
     from pretext_targets.build import plan_build
@@ -107,8 +137,8 @@ def _plans(
     plans: dict[str, BuildPlan] = {}
     not_built: dict[str, str] = {}
     for name in protocols or shipped_protocols():
-        protocol = load_on_grid(name, size=size, spacing_mm=spacing_mm)
-        plan = plan_build(catalogue, protocol)
+        protocol = load_on_grid(name, **grid)
+        plan = plan_build(catalogue, protocol, tissues=tissues, findings=findings)
         if len(plan.examples):
             plans[protocol.name] = plan
         else:
@@ -117,29 +147,37 @@ def _plans(
     return plans, not_built
 
 
-def _build(
-    screen: Screen, plan: BuildPlan, store: Path, *, rasters: bool, workers: int, scheduler: str | None
-) -> BuildSummary:
+def _build(screen: Screen, plan: BuildPlan, store: Where, **options: Any) -> BuildSummary:
     from pretext_targets.build import build
 
     with screen.progress() as progress:
-        summary = build(plan, store, rasters=rasters, workers=workers, scheduler=scheduler, progress=progress)
+        summary = build(plan, store, progress=progress, **options)
     show_store(screen, summary)
     refuse_empty(summary)
     return summary
 
 
-def _plan_as_json(plan: BuildPlan) -> dict[str, Any]:
-    return {
-        "examples": len(plan.examples),
-        "bytes_estimate": plan.bytes_estimate,
-        "left_out": dict(plan.left_out_counts),
-    }
+def _dry_run(screen: Screen, plans: dict[str, BuildPlan], not_built: dict[str, str], **how: Any) -> None:
+    """Say what would be built, what it costs, and what is left out and why."""
+    from pretext_targets.estimate import estimate
 
-
-def _show_plan(screen: Screen, name: str, plan: BuildPlan) -> None:
-    screen.heading(f"{name}: {len(plan.examples)} examples, about {plan.bytes_estimate / 1e6:.1f} MB")
-    screen.counts("left out because", plan.left_out_counts)
+    told = {}
+    for name, plan in plans.items():
+        cost = estimate(plan, **how)
+        screen.heading(
+            f"{name}: {len(plan.examples)} examples, about {cost.size_bytes / 1e6:.1f} MB "
+            f"and {cost.seconds:.0f} s on this machine"
+        )
+        screen.counts("left out because", plan.left_out_counts)
+        told[name] = {
+            "examples": len(plan.examples),
+            "bytes_estimate": cost.size_bytes,
+            "seconds_estimate": round(cost.seconds, 1),
+            "left_out": dict(plan.left_out_counts),
+        }
+    for name, reason in not_built.items():
+        screen.say(f"{name}: not built, {reason}")
+    screen.finish({"plans": told, "not_built": not_built})
 
 
 def _name_next(screen: Screen, room: Workspace, built: dict[str, BuildSummary], *, named: bool) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import Screen
-from cli.options import Json
-from cli.stores import load_on_grid, refuse_empty, show_store
+from cli.options import CompressionOption, FramesOption, Json
+from cli.stores import known_tissues, load_on_grid, refuse_empty, show_store
 from cli.workspace import command_line
 from dicomgeom.errors import WrongUse
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pretext_targets.annotations import Annotations
     from pretext_targets.build import BuildPlan
     from pretext_targets.protocol import Protocol
+    from pretext_targets.tissues import TissueIndex
 
 
 class Kind(Enum):
@@ -35,7 +36,9 @@ def import_labels(
             metavar="CATALOGUE|FOLDER", help="What `anatprep index` wrote, or a folder of NIfTI files."
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The store to write.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="PATH|URL", help="The store to write, s3://... too.")
+    ],
     segmentations: Annotated[
         Path | None,
         typer.Argument(
@@ -45,6 +48,12 @@ def import_labels(
     kind: Annotated[
         Kind, typer.Option("--kind", help="DICOM SEG objects, or contour files as Sunnybrook has them.")
     ] = Kind.SEG,
+    first_pixel: Annotated[
+        int,
+        typer.Option(
+            "--first-pixel", min=0, max=1, help="Of contours: what the first pixel's centre is called."
+        ),
+    ] = 1,
     manifest: Annotated[
         str | None,
         typer.Option("--manifest", help="Of a folder of NIfTI files: acdc, mms, mms-2 or a TOML file."),
@@ -54,9 +63,15 @@ def import_labels(
     ] = "cardiac-sax",
     size: Annotated[int | None, typer.Option("--size", min=16, help="Rows and columns of the grid.")] = None,
     spacing_mm: Annotated[float | None, typer.Option("--spacing-mm", help="Spacing of the grid.")] = None,
+    frames: FramesOption = None,
     salt_file: Annotated[
         Path | None, typer.Option("--salt-file", help="Of a folder of NIfTI files: the salt of the keys.")
     ] = None,
+    tissues: Annotated[
+        Path | None,
+        typer.Option("--tissues", metavar="TRUTH", help="As in build-targets.", show_default=False),
+    ] = None,
+    compression: CompressionOption = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine.")] = 1,
     json: Json = False,
 ) -> None:
@@ -65,19 +80,23 @@ def import_labels(
     Images without an annotation stay in it as not annotated.
     """
     screen = Screen(as_json=json)
+    if tissues is not None and segmentations is None:
+        raise WrongUse("--tissues goes with a CATALOGUE, not with a FOLDER of NIfTI files")
     if (segmentations is None) == (manifest is None):
         raise WrongUse("give CATALOGUE and SEGMENTATIONS, or a FOLDER of NIfTI files and its --manifest")
 
     from pretext_targets.build import build
     from training.recipe import shipped_recipes
 
-    wanted = load_on_grid(protocol, size=size, spacing_mm=spacing_mm)
+    wanted = load_on_grid(protocol, size=size, spacing_mm=spacing_mm, frames=frames)
+    known = known_tissues(screen, tissues)
     with screen.progress() as progress:
         if segmentations is None:
             plan = _plan_folder(source, wanted, str(manifest), salt_file, progress)
         else:
-            plan = _plan_catalogue(source, wanted, segmentations, kind, progress)
-        summary = build(plan, output, workers=workers, progress=progress)
+            plan = _plan_catalogue(source, wanted, segmentations, kind, first_pixel, known, progress)
+        packed: Any = compression.value if compression else None
+        summary = build(plan, output, compression=packed, workers=workers, progress=progress)
     show_store(screen, summary)
     refuse_empty(summary)
     fitting = f"segment-{wanted.carrier.lower()}"
@@ -98,7 +117,13 @@ def _plan_folder(
 
 
 def _plan_catalogue(
-    catalogue: Path, wanted: Protocol, segmentations: Path, kind: Kind, progress: Progress
+    catalogue: Path,
+    wanted: Protocol,
+    segmentations: Path,
+    kind: Kind,
+    first_pixel: int,
+    tissues: TissueIndex | None,
+    progress: Progress,
 ) -> BuildPlan:
     from dicomgeom.catalogue import open_catalogue
     from pretext_targets.build import plan_build
@@ -110,7 +135,7 @@ def _plan_catalogue(
     opened = open_catalogue(catalogue)
     found: Annotations
     if kind is Kind.CONTOURS:
-        found = index_contours(segmentations, opened, progress=progress)
+        found = index_contours(segmentations, opened, first_pixel=first_pixel, progress=progress)
     else:
         found = index_segmentations(segmentations, progress=progress)
-    return plan_build(opened, wanted, segmentations=found)
+    return plan_build(opened, wanted, segmentations=found, tissues=tissues)

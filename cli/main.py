@@ -20,9 +20,11 @@ from cli.diagnose import diagnose
 from cli.evaluate import evaluate
 from cli.experiment import experiment
 from cli.explain import explain
+from cli.export import export
 from cli.import_labels import import_labels
 from cli.index import index
 from cli.phantom import phantom
+from cli.predict import predict
 from cli.publish import publish
 from cli.report import report
 from cli.show import show
@@ -56,6 +58,8 @@ for _name, _command in (
     ("train", train),
     ("evaluate", evaluate),
     ("diagnose", diagnose),
+    ("predict", predict),
+    ("export", export),
     ("experiment", experiment),
     ("report", report),
     ("phantom", phantom),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,5 +29,49 @@ CatalogueArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[CATALOGUE]", help="What `anatprep index` wrote.", show_default="the workspace's"
+    ),
+]
+
+
+class Packing(Enum):
+    """How pixels are stored."""
+
+    LZ4 = "lz4"
+    ZSTD = "zstd"
+    NONE = "none"
+
+
+CompressionOption = Annotated[
+    Packing | None,
+    typer.Option(
+        "--compression",
+        help="Of pixels: lz4 is fast, zstd a tenth smaller, none 2.6 times larger.",
+        show_default="lz4, or what the store was begun with",
+    ),
+]
+
+
+class Centre(Enum):
+    """What the grid's centre is."""
+
+    IMAGE = "image"
+    CROSSING = "crossing"
+
+
+CentreOption = Annotated[
+    Centre | None,
+    typer.Option(
+        "--centre",
+        help="Of the grid: the image's own, or where the carrier's middle plane crosses its partners'.",
+        show_default="the protocol's",
+    ),
+]
+
+FramesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        help="Of each slice: all, ED, ED+ES, or how many, evenly spread.",
+        show_default="the protocol's",
     ),
 ]

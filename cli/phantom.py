@@ -70,6 +70,10 @@ def phantom(
     shift_error_mm: Annotated[
         float, typer.Option("--shift-error-mm", min=0, max=50, help="The same for positions.")
     ] = 2.0,
+    tissues: Annotated[
+        bool,
+        typer.Option("--tissues/--no-tissues", help="Tell what every pixel is made of."),
+    ] = True,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Exams written side by side.")] = 1,
     json: Json = False,
 ) -> None:
@@ -102,6 +106,7 @@ def phantom(
         vendor=vendor.value if vendor else None,
         operator=OperatorError(angle_error_deg, shift_error_mm),
         traps=tuple(trap or ()),
+        tissues=tissues,
     )
     with screen.progress() as progress:
         summary = write_exams(

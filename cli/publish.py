@@ -27,8 +27,9 @@ def publish(
     Addresses and credentials come from the environment: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on.
     """
     screen = Screen(as_json=json)
-    from pretext_targets.remote import is_url, published_problems
     from pretext_targets.remote import publish as send
+    from pretext_targets.verify import verify_store
+    from pretext_targets.where import is_url
 
     if not is_url(url):
         raise WrongUse(f"{url} is no URL; give one such as s3://bucket/name.zarr")
@@ -37,7 +38,7 @@ def publish(
         with screen.progress() as progress:
             sent = send(store, url, progress=progress)
         screen.say(f"{sent} files sent to {url}")
-    problems = published_problems(url) if check else []
+    problems = verify_store(url) if check else []
     for problem in problems:
         screen.say(problem)
     screen.finish(

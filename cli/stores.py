@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.console import Screen
 from dicomgeom.errors import NothingUsable
 
 if TYPE_CHECKING:
+    from cli.options import Centre
+    from dicomgeom.catalogue import Catalogue
     from pretext_targets.build import BuildSummary
+    from pretext_targets.findings import Findings
     from pretext_targets.protocol import Protocol
+    from pretext_targets.tissues import TissueIndex
 
 
-def load_on_grid(name_or_path: str, *, size: int | None, spacing_mm: float | None) -> Protocol:
-    """Read a protocol; `size` (pixels a side) and `spacing_mm` replace its own grid where given.
+def load_on_grid(
+    name_or_path: str,
+    *,
+    size: int | None,
+    spacing_mm: float | None,
+    centre: Centre | None = None,
+    frames: str | None = None,
+) -> Protocol:
+    """Read a protocol; what is given replaces its own (`size`: pixels a side).
 
     Raises
     ------
@@ -27,8 +40,41 @@ def load_on_grid(name_or_path: str, *, size: int | None, spacing_mm: float | Non
         changes |= {"rows": size, "columns": size}
     if spacing_mm is not None:
         changes["spacing_mm"] = spacing_mm
+    if centre is not None:
+        changes["centre"] = centre.value
+    if frames is not None:
+        changes["frames"] = int(frames) if frames.isdecimal() else frames
     protocol = load_protocol(name_or_path)
     return protocol.with_changes(**changes) if changes else protocol
+
+
+def known_tissues(screen: Screen, truth: Path | None) -> TissueIndex | None:
+    """What the truth of phantoms says of their pixels; None where none was given.
+
+    Raises
+    ------
+    WrongUse, NothingUsable, IntegrityError
+        As `pretext_targets.tissues.index_tissues`.
+    """
+    from pretext_targets.tissues import index_tissues
+
+    if truth is None:
+        return None
+    with screen.progress() as progress:
+        found = index_tissues(truth, progress=progress)
+    screen.say(f"tissues of {len(found)} images in {truth}")
+    return found
+
+
+def known_findings(screen: Screen, tables: Sequence[Path] | None, catalogue: Catalogue) -> Findings | None:
+    """What tables tell of the exams of a catalogue; None where none was given."""
+    from pretext_targets.findings import read_findings
+
+    if not tables:
+        return None
+    found = read_findings(tables, catalogue.salt)
+    screen.say(f"findings of {len(found.of_key)} exams: {', '.join(found.names)}")
+    return found
 
 
 def show_store(screen: Screen, summary: BuildSummary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,13 @@ DEFAULT_RECIPE = "pretrain-mtl"
 
 MAIN_STORE = "main"
 """What a store is called in a recipe when it was given without a name."""
+
+
+class Tracking(StrEnum):
+    """Tools that keep curves of trainings."""
+
+    MLFLOW = "mlflow"
+    WANDB = "wandb"
 
 
 def train(
@@ -50,6 +58,10 @@ def train(
             "--set", metavar="KEY=VALUE", help="Override the recipe, e.g. steps=500; may be repeated."
         ),
     ] = None,
+    track: Annotated[
+        Tracking | None,
+        typer.Option("--track", help="Send the log's numbers there, too.", show_default=False),
+    ] = None,
     device: Device = "auto",
     workspace: WorkspaceFolder = None,
     json: Json = False,
@@ -71,7 +83,15 @@ def train(
 
     run = output or room.create().run(Path(recipe).stem)
     with screen.progress() as progress:
-        summary = train_network(checked, chosen, run, init=init, device=device, progress=progress)
+        summary = train_network(
+            checked,
+            chosen,
+            run,
+            init=init,
+            device=device,
+            track=track.value if track else None,
+            progress=progress,
+        )
     screen.heading(f"run {run}")
     screen.say(
         f"{summary.steps} steps, {summary.seconds:.0f} s, {summary.images_per_second:.0f} images a second"
@@ -84,23 +104,25 @@ def train(
     screen.finish(summary.as_json())
 
 
-def named_stores(words: Sequence[str]) -> dict[str, Path]:
-    """Turn ``NAME=PATH`` or ``PATH`` words into stores by name.
+def named_stores(words: Sequence[str]) -> dict[str, Path | str]:
+    """Turn ``NAME=PATH`` or ``PATH`` words into stores by name; a URL stands for a path.
 
     Raises
     ------
     WrongUse
         When a name comes twice or a path does not exist; all of them at once.
     """
-    stores: dict[str, Path] = {}
+    from pretext_targets.where import is_url
+
+    stores: dict[str, Path | str] = {}
     for word in words:
         name, separator, path = word.partition("=")
-        if not separator or Path(word).exists():
+        if not separator or Path(word).exists() or is_url(name):
             name, path = MAIN_STORE, word
         if name in stores:
             raise WrongUse(f"two stores are called {name!r}; name them apart: --store NAME=PATH")
-        stores[name] = Path(path)
-    missing = [str(path) for path in stores.values() if not path.exists()]
+        stores[name] = path if is_url(path) else Path(path)
+    missing = [str(path) for path in stores.values() if not is_url(path) and not Path(path).exists()]
     if missing:
         raise WrongUse(f"no store at {', '.join(missing)}; `anatprep build-targets` writes stores")
     return stores
@@ -114,7 +136,7 @@ def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words)}
 
 
-def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str, Path]:
+def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str, Path | str]:
     """Choose for each store that the recipe names the workspace's one that fits and has most examples.
 
     Raises

@@ -18,9 +18,11 @@ PROBLEMS_SHOWN = 20
 
 def verify(
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[CATALOGUE|STORE|RUN]...", help="What to look at.", show_default="all in the workspace"
+            metavar="[CATALOGUE|STORE|RUN]...",
+            help="What to look at; a store may be a URL.",
+            show_default="all in the workspace",
         ),
     ] = None,
     recompute: Annotated[
@@ -32,13 +34,13 @@ def verify(
     """Check catalogues, stores and runs; ends with code 5 when one is broken."""
     screen = Screen(as_json=json)
     room = Workspace.at(workspace)
-    chosen = paths or room.sources()
+    chosen = paths or [str(source) for source in room.sources()]
     if not chosen:
         raise WrongUse(f"nothing to verify was named and {room.folder} holds nothing; name a folder")
     problems: dict[str, list[str]] = {}
     for path in chosen:
         found = _problems_of(path, recompute)
-        problems[str(path)] = found
+        problems[path] = found
         screen.heading(f"{path}: {counted(len(found), 'problem') if found else 'sound'}")
         for problem in found[:PROBLEMS_SHOWN]:
             screen.say(f"  {problem}")
@@ -50,12 +52,22 @@ def verify(
     )
 
 
-def _problems_of(path: Path, recompute: int) -> list[str]:
-    """Ask the floor that wrote it what is wrong with a folder."""
+def _problems_of(path: str, recompute: int) -> list[str]:
+    """Ask the floor that wrote it what is wrong with a folder, or a store at a URL."""
+    from pretext_targets.where import is_url
+
     try:
-        return _checker_of(path, recompute)(path)
+        if is_url(path):
+            return _store_checker(recompute)(path)
+        return _checker_of(Path(path), recompute)(Path(path))
     except IntegrityError as error:
         return [str(error)]
+
+
+def _store_checker(recompute: int) -> Callable[[Path | str], list[str]]:
+    from pretext_targets.verify import verify_store
+
+    return lambda store: verify_store(store, recompute=recompute)
 
 
 def _checker_of(path: Path, recompute: int) -> Callable[[Path], list[str]]:
@@ -66,9 +78,7 @@ def _checker_of(path: Path, recompute: int) -> Callable[[Path], list[str]]:
 
         return verify_catalogue
     if (path / STORE_MARKER).exists():
-        from pretext_targets.verify import verify_store
-
-        return lambda store: verify_store(store, recompute=recompute)
+        return _store_checker(recompute)
     if (path / RUN_MARKER).exists():
         from training.loop import verify_run
 

@@ -75,6 +75,30 @@ class Labels(_Checked):
     note: str = ""
 
 
+class Facts(_Checked):
+    """What is told of each patient beside the images. Keys that a set doesn't have are empty."""
+
+    file: str
+    """Name of the file or files, anywhere below the data set's folder; shell pattern."""
+    form: Literal["lines", "csv"]
+    """"lines": one file in each patient's folder, `key: value`; "csv": a row for each patient."""
+    subject: str = ""
+    """Column of a CSV that names the patient."""
+    subject_digits: int = 0
+    """How many digits the patient's number has in the names of the files."""
+    ed: str = ""
+    es: str = ""
+    """Key of the frame at end-diastole and end-systole."""
+    first_frame: Literal[0, 1] = 0
+    """Number of the first frame."""
+    diagnosis: str = ""
+    height: str = ""
+    """In cm, or in m where it is below 3."""
+    weight_kg: str = ""
+    diagnoses: dict[str, str] = {}
+    """Code in the files -> diagnosis, in the order of their numbers in a store."""
+
+
 class DataManifest(_Checked):
     """All that is known of a data set."""
 
@@ -95,6 +119,7 @@ class DataManifest(_Checked):
     own_splits: tuple[OwnSplit, ...] = ()
     paper_splits: tuple[PaperSplit, ...] = ()
     labels: Labels | None = None
+    facts: Facts | None = None
 
     def missing(self, root: Path) -> list[str]:
         """What a copy under `root` has more or less of than it should; one line each, empty when complete."""

@@ -8,7 +8,8 @@
     ├── NothingUsable             exit 4   the input was read, and nothing in it can be used
     ├── IntegrityError            exit 5   a catalogue, store or run that is broken or not one
     │   ├── HalfWritten           exit 5   interrupted; the same command again finishes it
-    │   └── WrongVersion          exit 5   written by another version of its format
+    │   ├── WrongVersion          exit 5   written by another version of its format
+    │   └── Unreachable           exit 5   a disk or a server that took or gave no more
     └── UnusableFile              never leaves a scan: becomes a row with its reason
 
 Exit code 3 ("done, but some input was skipped") is a result, not an error.
@@ -55,6 +56,10 @@ class HalfWritten(IntegrityError):
 
 class WrongVersion(IntegrityError):
     """Written in another version of its format."""
+
+
+class Unreachable(IntegrityError):
+    """The disk or server where something lies took or gave no more; what is there stays."""
 
 
 class UnusableFile(AnatprepError):

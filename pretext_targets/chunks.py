@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import google_crc32c
 import numpy as np
@@ -24,7 +25,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from dicomgeom.errors import IntegrityError
-from pretext_targets.store import Codec
+from pretext_targets.codecs import Codec
 
 # Its own threads would write blocks in the order in which they finish, and do not survive a fork.
 blosc.use_threads = False
@@ -112,43 +113,93 @@ def shard_index(chunks: Sequence[bytes], slots: int) -> bytes:
     return content + int(google_crc32c.value(content)).to_bytes(4, "little")
 
 
-class ShardFile:
-    """One shard file in memory: the place of every chunk in it."""
-
-    def __init__(self, path: Path, chunks: int, codec: Codec | None) -> None:
-        index_bytes = 16 * chunks
-        self._codec = codec
-        try:
-            with path.open("rb") as file:
-                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise IntegrityError(f"{path} is missing or empty; run anatprep verify on its store") from error
-        size = len(self._mapped)
-        if size < index_bytes + 4:
-            raise IntegrityError(f"{path} is truncated; run anatprep verify on its store")
-        start = size - 4 - index_bytes
-        index = np.frombuffer(self._mapped[start : size - 4], dtype="<u8").reshape(chunks, 2)
-        written = index[:, 0] != EMPTY_CHUNK
-        if (index[written].sum(axis=1) > start).any():
-            raise IntegrityError(f"{path} has a broken index; run anatprep verify on its store")
-        self._index: list[tuple[int, int]] = [(int(offset), int(length)) for offset, length in index]
-        self._view = memoryview(self._mapped)
+class Pieces(Protocol):
+    """A file of which parts can be read."""
 
     @property
-    def content(self) -> memoryview:
-        """All bytes of the file."""
-        return self._view
+    def name(self) -> str:
+        """What people call it."""
+        ...
 
-    def read(self, position: int, out: NDArray[Any], fill: float | int | bool) -> None:
-        """Read the chunk at `position` into `out`, C-contiguous.
+    @property
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+        ...
+
+    def parts(self, spans: Sequence[tuple[int, int]]) -> Sequence[memoryview | bytes]:
+        """Some parts, each from its first byte to one past its last.
+
+        Raises
+        ------
+        IntegrityError
+            When they cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Held:
+    """A file in memory, or mapped into it."""
+
+    name: str
+    content: memoryview
+
+    @property
+    def size_bytes(self) -> int:
+        """See `Pieces`."""
+        return len(self.content)
+
+    def parts(self, spans: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """See `Pieces`."""
+        return [self.content[start:stop] for start, stop in spans]
+
+
+def mapped(path: Path) -> Held:
+    """A file on a disk.
+
+    Raises
+    ------
+    IntegrityError
+        When it is missing or empty.
+    """
+    try:
+        with path.open("rb") as file:
+            return Held(str(path), memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path} is missing or empty; run anatprep verify on its store") from error
+
+
+class ShardFile:
+    """One shard file: the place of every chunk in it."""
+
+    def __init__(self, content: Pieces, chunks: int, codec: Codec | None) -> None:
+        index_bytes = 16 * chunks
+        self._content, self._codec = content, codec
+        start = content.size_bytes - 4 - index_bytes
+        if start < 0:
+            raise IntegrityError(f"{content.name} is truncated; run anatprep verify on its store")
+        (end,) = content.parts([(start, start + index_bytes)])
+        index = np.frombuffer(end, dtype="<u8").reshape(chunks, 2)
+        written = index[:, 0] != EMPTY_CHUNK
+        if (index[written].sum(axis=1) > start).any():
+            raise IntegrityError(f"{content.name} has a broken index; run anatprep verify on its store")
+        self._index: list[tuple[int, int]] = [(int(offset), int(length)) for offset, length in index]
+
+    def read(self, positions: Sequence[int], outs: Sequence[NDArray[Any]], fill: float | int | bool) -> None:
+        """Read the chunks at some positions, each into its own C-contiguous array.
 
         Raises
         ------
         ValueError, RuntimeError
-            When the chunk is broken.
+            When a chunk is broken.
         """
-        offset, length = self._index[position]
-        if offset == EMPTY_CHUNK:
-            out[...] = fill
-            return
-        read_chunk(self._view[offset : offset + length], out, self._codec)
+        spans, wanted = [], []
+        for position, out in zip(positions, outs, strict=True):
+            offset, length = self._index[position]
+            if offset == EMPTY_CHUNK:
+                out[...] = fill
+            else:
+                spans.append((offset, offset + length))
+                wanted.append(out)
+        for out, content in zip(wanted, self._content.parts(spans) if spans else (), strict=True):
+            read_chunk(content, out, self._codec)

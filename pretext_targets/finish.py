@@ -10,32 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from dicomgeom.errors import IntegrityError
+from pretext_targets.attributes import ATTRIBUTE, StoreAttributes
+from pretext_targets.build_plan import BuildPlan
 from pretext_targets.commit import commit
 from pretext_targets.frames import spread
-from pretext_targets.manifest import (
-    ManifestRow,
-    Sums,
-    read_row,
-    record_of,
-    record_of_bytes,
-    write_row,
-    write_whole,
-)
-from pretext_targets.plan import BuildPlan
+from pretext_targets.manifest import ManifestRow, Sums, read_row, write_row
+from pretext_targets.place import METADATA, FileRecord, Place, record_of_bytes
+from pretext_targets.schema import STACK_STATISTICS
 from pretext_targets.shard import add_sums
-from pretext_targets.store import (
-    ATTRIBUTE,
-    STACK_STATISTICS,
-    StoreAttributes,
-)
 
 
-def finish(plan: BuildPlan, store: Path, attributes: StoreAttributes) -> None:
+def finish(plan: BuildPlan, place: Place, attributes: StoreAttributes) -> None:
     """Write the statistics of whole stacks, the store's own row, and at last the flag `complete`.
 
     Raises
@@ -43,30 +32,23 @@ def finish(plan: BuildPlan, store: Path, attributes: StoreAttributes) -> None:
     IntegrityError
         When a shard is missing.
     """
-    rows = [finished_row(store, shard) for shard in range(attributes.shards)]
-    _write_statistics(plan, store, attributes, rows)
-    complete = attributes.model_copy(update={"complete": True})
-    files = {
-        name: record_of(path) for one in attributes.fields for name, path in _once_written(store, one.name)
-    }
-    content = _metadata(store, complete)
-    files["zarr.json"] = record_of_bytes(content)
-    write_row(store, ManifestRow(-1, 0, attributes.examples, files))
-    write_whole(store / "zarr.json", content)
-
-
-def _once_written(store: Path, name: str) -> list[tuple[str, Path]]:
-    """Files of an array that no shard's row names: its metadata, and all of a stack statistic."""
-    folder = store / name
-    paths = [folder / "zarr.json"]
-    if name in STACK_STATISTICS:
-        paths += sorted(path for path in (folder / "c").rglob("*") if path.is_file())
-    return [(path.relative_to(store).as_posix(), path) for path in paths]
+    rows = [finished_row(place, shard) for shard in range(attributes.shards)]
+    files = _write_statistics(plan, place, attributes, rows)
+    for one in attributes.fields:
+        name = f"{one.name}/{METADATA}"
+        record = place.record(name)
+        if record is None:
+            raise IntegrityError(f"{place}: {name} went away while it was built")
+        files[name] = record
+    _, content = _metadata(place, attributes.model_copy(update={"complete": True}))
+    files[METADATA] = record_of_bytes(content)
+    write_row(place, ManifestRow(-1, 0, attributes.examples, files))
+    place.put(METADATA, content)
 
 
 def _write_statistics(
-    plan: BuildPlan, store: Path, attributes: StoreAttributes, rows: Sequence[ManifestRow]
-) -> None:
+    plan: BuildPlan, place: Place, attributes: StoreAttributes, rows: Sequence[ManifestRow]
+) -> dict[str, FileRecord]:
     sums: dict[int, Sums] = {}
     for row in rows:
         for stack, part in row.sums.items():
@@ -77,26 +59,29 @@ def _write_statistics(
         values[stack] = total / count, spread(count, total, squares), low, high
     of_example = values[stack_of_slice[plan.examples["place"].to_numpy()]].astype(np.float32)
     arrays = {name: of_example[:, column] for column, name in enumerate(STACK_STATISTICS)}
-    commit(store, attributes, arrays, 0, attributes.examples)
+    return commit(place, attributes, arrays, 0, attributes.examples)
 
 
-def finished_row(store: Path, shard: int) -> ManifestRow:
+def finished_row(place: Place, shard: int) -> ManifestRow:
     """The manifest row of a shard that must be there."""
-    row = read_row(store, shard)
+    row = read_row(place, shard)
     if row is None:
-        raise IntegrityError(f"{store}: shard {shard} was not written; run the same build-targets again")
+        raise IntegrityError(f"{place}: shard {shard} was not written; run the same build-targets again")
     return row
 
 
-def _metadata(store: Path, attributes: StoreAttributes) -> bytes:
-    """The group's zarr.json with other attributes."""
-    content = json.loads((store / "zarr.json").read_text("utf-8"))
+def _metadata(place: Place, attributes: StoreAttributes) -> tuple[bytes, bytes]:
+    """The group's zarr.json as it is, and with other attributes."""
+    found = place.get(METADATA)
+    if found is None:
+        raise IntegrityError(f"{place}: its zarr.json went away while it was built")
+    content = json.loads(found)
     content["attributes"][ATTRIBUTE] = attributes.model_dump(mode="json")
-    return json.dumps(content, indent=2).encode("utf-8") + b"\n"
+    return found, json.dumps(content, indent=2).encode("utf-8") + b"\n"
 
 
-def write_metadata(store: Path, attributes: StoreAttributes) -> None:
+def write_metadata(place: Place, attributes: StoreAttributes) -> None:
     """Replace what the store says about itself, in whole."""
-    content = _metadata(store, attributes)
-    if content != (store / "zarr.json").read_bytes():
-        write_whole(store / "zarr.json", content)
+    found, wanted = _metadata(place, attributes)
+    if wanted != found:
+        place.put(METADATA, wanted)

@@ -18,6 +18,7 @@ from pretext_targets.manifest import Sums
 from pretext_targets.nifti import is_nifti, read_nifti_image
 from pretext_targets.resample import resample, resample_labels
 from pretext_targets.store import StoreAttributes
+from pretext_targets.tissues import TissueImage
 
 IMAGE_CODES = 65535
 """Largest code of a stored image."""
@@ -34,6 +35,7 @@ class Source:
     phase_index: int
     split: int
     annotation: Annotation | None = None
+    tissue: TissueImage | None = None
 
 
 def grid_pixels(source: Source, labels: SliceLabels) -> NDArray[np.float32]:
@@ -103,7 +105,21 @@ def annotation(source: Source, labels: SliceLabels, attributes: StoreAttributes)
     """
     if source.annotation is None:
         return None
-    native = source.annotation.read(attributes.segment_names)
+    return _on_grid(source.annotation.read(attributes.segment_names), labels)
+
+
+def tissue_image(source: Source, labels: SliceLabels) -> NDArray[np.uint8] | None:
+    """The tissues of a frame on its slice's grid, air outside the image; None when nobody knows them.
+
+    Raises
+    ------
+    UnusableFile
+        As `annotation`.
+    """
+    return None if source.tissue is None else _on_grid(source.tissue.read(), labels)
+
+
+def _on_grid(native: NDArray[np.uint8], labels: SliceLabels) -> NDArray[np.uint8]:
     if native.shape != (labels.plane.rows, labels.plane.columns):
         raise UnusableFile("segmentation-size")
     return resample_labels(native, labels.plane, labels.grid)

@@ -24,6 +24,7 @@ from pydicom.errors import InvalidDicomError
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.annotations import canonical_name, segment_order
+from pretext_targets.tissue_table import FILE as TISSUE_TABLE
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """SOP classes: Segmentation Storage, Label Map Segmentation Storage."""
@@ -98,7 +99,7 @@ def index_segmentations(folder: Path, *, progress: Progress = silent) -> Segment
     folder = Path(folder)
     if not folder.is_dir():
         raise WrongUse(f"{folder} is no folder; give the folder that holds the DICOM SEG objects")
-    paths = sorted(Path(top, name) for top, _, names in os.walk(folder) for name in names)
+    paths = _files_under(folder)
     objects: list[tuple[str, Path, pydicom.Dataset]] = []
     skipped: dict[str, int] = {}
     for done, path in enumerate(paths):
@@ -132,6 +133,17 @@ def index_segmentations(folder: Path, *, progress: Progress = silent) -> Segment
         _whole=whole,
         _frames=frames,
     )
+
+
+def _files_under(folder: Path) -> list[Path]:
+    """All files but those of tissue images: in the truth of a phantom they lie beside the segmentations."""
+    found: list[Path] = []
+    for top, below, names in os.walk(folder):
+        if TISSUE_TABLE in names and Path(top) != folder:
+            below.clear()
+        else:
+            found += [Path(top, name) for name in names]
+    return sorted(found)
 
 
 def read_labels(
@@ -174,6 +186,24 @@ def read_labels(
     for code, mask in sorted(layers, key=lambda one: one[0]):
         result[mask] = code
     return result
+
+
+def read_numbers(path: str, sop_instance_uid: str, frame: int) -> NDArray[np.uint8]:
+    """The segment number of every pixel of one image in a label map, 0 where it is none.
+
+    Raises
+    ------
+    UnusableFile
+        When the object cannot be decoded, or is no label map of one byte a pixel.
+    """
+    decoded = _decoded(path)
+    found = decoded.frames.get((sop_instance_uid, frame)) or decoded.frames.get((sop_instance_uid, None), [])
+    if not found:
+        return np.zeros(decoded.size, dtype=np.uint8)
+    position, segment = found[0]
+    if segment is not None or decoded.pixels.dtype != np.uint8:
+        raise UnusableFile("segmentation-not-a-label-map")
+    return np.array(decoded.pixels[position])
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from pretext_targets.boxes import BoxLabels, lay_boxes, no_boxes
 from pretext_targets.choose import Choice, StackPlanes
 from pretext_targets.lines import lines_on_grid, meeting_point
 from pretext_targets.locations import linear_locations, sine_locations
+from pretext_targets.patient_facts import NOTHING_TOLD, PatientFacts
 from pretext_targets.protocol import Protocol
 from pretext_targets.resample import axes_of, axis_matrix, grid_plane
 
@@ -52,6 +53,10 @@ class SliceLabels:
     """What the grid's centre is."""
     placed: bool = True
     """Whether the planes are known to lie there; False: they only count rows, columns and slices."""
+    facts: PatientFacts = NOTHING_TOLD
+    """What the set tells of the patient."""
+    findings: tuple[int, ...] = ()
+    """What a table tells of the exam: 1, 0 or -1 for each of the plan's findings."""
 
     @property
     def any_label(self) -> bool:

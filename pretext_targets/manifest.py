@@ -8,30 +8,19 @@ once: the metadata and the arrays of stack statistics.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dicomgeom.errors import IntegrityError
+from pretext_targets.places import FileRecord, Place, Where, place_of
 
 FOLDER = "manifest"
 STORE_ROW = "store.json"
 
 Sums = tuple[float, float, float, float, float]
 """Of some pixels: count, sum, sum of squares, minimum, maximum."""
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """Length and SHA-256 (hexadecimal) of one file."""
-
-    size_bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -60,17 +49,17 @@ class ManifestRow:
     sums: Mapping[int, Sums] = field(default_factory=dict)
 
 
-def row_path(store: Path, shard: int) -> Path:
+def row_name(shard: int) -> str:
     """Where the row of a shard lies; -1 for the store's own row."""
-    return store / FOLDER / (STORE_ROW if shard < 0 else f"{shard:06d}.json")
+    return f"{FOLDER}/{STORE_ROW if shard < 0 else f'{shard:06d}.json'}"
 
 
-def write_row(store: Path, row: ManifestRow) -> None:
+def write_row(place: Place, row: ManifestRow) -> None:
     """Write a row so that it is there in whole or not at all."""
-    write_whole(row_path(store, row.shard), _as_bytes(asdict(row)))
+    place.put(row_name(row.shard), _as_bytes(asdict(row)))
 
 
-def read_row(store: Path, shard: int) -> ManifestRow | None:
+def read_row(where: Where | Place, shard: int) -> ManifestRow | None:
     """Read a row; None when the shard isn't finished.
 
     Raises
@@ -78,9 +67,12 @@ def read_row(store: Path, shard: int) -> ManifestRow | None:
     IntegrityError
         When the row is there but broken.
     """
-    path = row_path(store, shard)
+    place, name = place_of(where), row_name(shard)
+    found = place.get(name)
+    if found is None:
+        return None
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(found)
         return ManifestRow(
             shard=int(content["shard"]),
             start=int(content["start"]),
@@ -89,10 +81,10 @@ def read_row(store: Path, shard: int) -> ManifestRow | None:
             invalid={int(example): str(reason) for example, reason in content["invalid"].items()},
             sums={int(stack): _five(sums) for stack, sums in content["sums"].items()},
         )
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{path} is broken; delete it and run the same build-targets again") from error
+        raise IntegrityError(
+            f"{place}/{name} is broken; delete it and run the same build-targets again"
+        ) from error
 
 
 def _five(sums: Iterable[float]) -> Sums:
@@ -100,48 +92,9 @@ def _five(sums: Iterable[float]) -> Sums:
     return count, total, squares, low, high
 
 
-def record_of(path: Path) -> FileRecord:
-    """Length and hash of a file as it is on disk."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return FileRecord(size_bytes=file.tell(), sha256=digest.hexdigest())
-
-
-def record_of_bytes(content: bytes) -> FileRecord:
-    """Length and hash that a file with this content will have."""
-    return FileRecord(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-
-
-def looks_whole(store: Path, row: ManifestRow) -> bool:
+def looks_whole(sizes: Mapping[str, int], row: ManifestRow) -> bool:
     """Whether every file of a row is there with its length: the cheap question before a resume."""
-    for name, record in row.files.items():
-        try:
-            if (store / name).stat().st_size != record.size_bytes:
-                return False
-        except OSError:
-            return False
-    return True
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it is there in whole, or the old one is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    attempt = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with attempt.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(attempt, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Ask the disk to keep a folder's entries."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return all(sizes.get(name) == record.size_bytes for name, record in row.files.items())
 
 
 def _as_bytes(content: Mapping[str, Any]) -> bytes:

@@ -15,8 +15,8 @@ if they had the grid's spacing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from dicomgeom.privacy import hashed, split_position
 from dicomgeom.progress import Progress, silent
 from pretext_targets.annotations import canonical_name, segment_order
 from pretext_targets.boxes import no_boxes
+from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.fingerprint import Fingerprint
 from pretext_targets.labels import SliceLabels, usable_grid
 from pretext_targets.nifti import NiftiAnnotation, open_nifti
 from pretext_targets.nifti_subjects import Subject, Volume, planes_of, subjects_of, volumes_of
-from pretext_targets.plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
+from pretext_targets.patient_facts import NOTHING_TOLD, PatientFacts, TableOfFacts, read_facts
+from pretext_targets.phases import evenly_spread
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
 
@@ -98,7 +100,7 @@ def plan_nifti(
     if manifest.labels is None or not manifest.labels.codes:
         raise WrongUse(f"the manifest {manifest.name} names no codes of labels; it needs labels.codes")
     subjects, other = subjects_of(folder, protocol, manifest)
-    draft = _Draft(folder, protocol, manifest, salt)
+    draft = _Draft(folder, protocol, manifest, salt, read_facts(folder, manifest))
     for done, subject in enumerate(subjects):
         draft.add(subject)
         progress("reading label maps", done=done + 1, total=len(subjects))
@@ -110,13 +112,23 @@ def plan_nifti(
 class _Draft:
     """A plan while it grows, subject by subject."""
 
-    def __init__(self, folder: Path, protocol: Protocol, manifest: DataManifest, salt: bytes) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        protocol: Protocol,
+        manifest: DataManifest,
+        salt: bytes,
+        facts: TableOfFacts | None,
+    ) -> None:
         assert manifest.labels is not None
+        self.facts = facts
         self.folder, self.protocol, self.manifest, self.salt = folder, protocol, manifest, salt
         self.base = manifest.labels.base
         self.codes = {int(code): canonical_name(name) for code, name in manifest.labels.codes.items()}
         self.slices: list[SliceLabels] = []
         self.rows: list[dict[str, Any]] = []
+        self.skipped: list[dict[str, Any]] = []
+        self.untold: list[str] = []
         self.drawn: list[NiftiAnnotation] = []
         self.digests: list[str] = []
         self.places: dict[tuple[str, int], int] = {}
@@ -137,19 +149,36 @@ class _Draft:
             self.left_out.append((stack_id, None, len(subject.images), reason))
             return
         self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
+        chosen = self._chosen(stack_id, volumes, labels[0][1].facts)
         for stored, one in labels:
-            for volume in volumes:
-                self._add_image(one, stored, volume, subject)
+            for place, volume in enumerate(volumes):
+                self._add_image(one, stored, volume, subject, taken=place in chosen)
             self.slices.append(one)
         self._stacks += 1
 
-    def _add_image(self, one: SliceLabels, stored: int, volume: Volume, subject: Subject) -> None:
+    def _chosen(self, stack_id: str, volumes: Sequence[Volume], facts: PatientFacts) -> set[int]:
+        """Places of the volumes that become examples, as the protocol's `frames` says."""
+        frames = self.protocol.frames
+        if isinstance(frames, int):
+            return set(evenly_spread(len(volumes), frames))
+        every = set(range(len(volumes)))
+        if frames == "all":
+            return every
+        wanted = {facts.ed_phase} if frames == "ED" else {facts.ed_phase, facts.es_phase}
+        chosen = {place for place in every if volumes[place].phase_index in wanted - {-1}}
+        if not chosen:
+            self.untold.append(stack_id)
+        return chosen or every
+
+    def _add_image(
+        self, one: SliceLabels, stored: int, volume: Volume, subject: Subject, *, taken: bool
+    ) -> None:
         frame = volume.first_frame + stored
-        if volume.labels is not None:
+        if volume.labels is not None and taken:
             path, first = volume.labels
             self.places[volume.path, frame] = len(self.drawn)
             self.drawn.append(NiftiAnnotation(str(self.folder / path), first + stored, self.codes))
-        self.rows.append(
+        (self.rows if taken else self.skipped).append(
             {
                 "place": len(self.slices),
                 "stack_id": one.stack_id,
@@ -196,6 +225,7 @@ class _Draft:
                         study_key=hashed(self.salt, f"{key}/study"),
                         stack_key=hashed(self.salt, stack_id),
                         placed=placed,
+                        facts=NOTHING_TOLD if self.facts is None else self.facts.of(subject.name),
                     ),
                 )
             )
@@ -211,17 +241,18 @@ class _Draft:
                 f"it should look like {self.manifest.layout[0].path}"
             )
         names = segment_order(self.codes.values())
-        table = pl.DataFrame(self.rows, infer_schema_length=None)
-        table = table.with_columns(split=split_codes(table, self.manifest))
-        examples = table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
+        examples, skipped = self._table(self.rows), self._table(self.skipped)
         fingerprint = Fingerprint()
         fingerprint.add([protocol.as_dict(), self.manifest.model_dump(mode="json"), names, self.digests])
         fingerprint.add([hashed(self.salt, name).hex()])
+        if self.facts is not None:
+            fingerprint.add([self.facts.names, [astuple(one.facts) for one in self.slices]])
         fingerprint.add_table(examples)
+        fingerprint.add_table(skipped)
         return BuildPlan(
             protocol=protocol,
             examples=examples,
-            skipped_phases=examples.clear(),
+            skipped_phases=skipped,
             slices=tuple(self.slices),
             left_out=pl.DataFrame(self.left_out, schema=LEFT_OUT, orient="row"),
             choices=pl.DataFrame(schema=CHOICES),
@@ -230,7 +261,16 @@ class _Draft:
                 schema=WITHOUT_BOXES,
                 orient="row",
             ),
-            phases_untold=(),
+            phases_untold=tuple(self.untold),
             sha256=fingerprint.sha256,
+            diagnosis_names=None if self.facts is None else self.facts.names,
             segmentations=NiftiLabels(names, tuple(self.digests), tuple(self.drawn), self.places),
         )
+
+    def _table(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """Frames as a plan's table."""
+        if not rows:
+            return pl.DataFrame(schema=EXAMPLES)
+        table = pl.DataFrame(rows, infer_schema_length=None)
+        table = table.with_columns(split=split_codes(table, self.manifest))
+        return table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))

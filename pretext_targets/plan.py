@@ -9,11 +9,9 @@ export can be finished elsewhere.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,7 +19,9 @@ from dicomgeom.catalogue import Catalogue, plane_of
 from dicomgeom.data_manifest import DataManifest, kept_data_manifest
 from dicomgeom.errors import GeometryError, NothingUsable
 from dicomgeom.progress import Progress, silent
+from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.choose import NO_ORIGINAL, Choice, StackPlanes, carrier_verdicts, choose_partners
+from pretext_targets.findings import UNKNOWN, Findings, of_no_exam
 from pretext_targets.fingerprint import Fingerprint
 from pretext_targets.labels import SliceLabels, label_stack
 from pretext_targets.phases import PhaseChoice
@@ -30,96 +30,12 @@ from pretext_targets.splits import split_codes
 
 if TYPE_CHECKING:
     from pretext_targets.annotations import Annotations
+    from pretext_targets.tissues import TissueIndex
+
+__all__ = ["BuildPlan", "plan_build"]
 
 NO_LABEL = "no-label"
 BAD_GEOMETRY = "geometry"
-
-BYTES_PER_PIXEL = 1.95
-"""Measured on real hearts and knees: a store's bytes over its examples' pixels."""
-
-FROM_IMAGES: Final = {
-    "root": pl.String,
-    "path": pl.String,
-    "frame": pl.Int32,
-    "sop_instance_uid": pl.String,
-    "phase_index": pl.Int32,
-}
-EXAMPLES: Final = {
-    "place": pl.Int64,
-    "stack_id": pl.String,
-    "slice_index": pl.Int32,
-    **FROM_IMAGES,
-    "split": pl.UInt8,
-    "size_bytes": pl.Int64,
-    "segmentation": pl.Int32,
-}
-"""Columns of a plan's examples: `place` in its slices, `segmentation` the number of the annotating file."""
-
-LEFT_OUT: Final = {"stack_id": pl.String, "slice_index": pl.Int32, "count": pl.Int64, "reason": pl.String}
-WITHOUT_BOXES: Final = {"stack_id": pl.String, "slice_index": pl.Int32, "reason": pl.String}
-CHOICES: Final = {
-    "stack_id": pl.String,
-    "partner_view": pl.String,
-    "partner_stack_id": pl.String,
-    "partner_slice_index": pl.Int32,
-    "candidates": pl.Int32,
-    "decided_by": pl.String,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class BuildPlan:
-    """What `build` will write.
-
-    Attributes
-    ----------
-    examples : DataFrame
-        One row an example, in order; columns `EXAMPLES`.
-    skipped_phases : DataFrame
-        Frames of the same slices that are no examples; they count in their stack's statistics.
-    slices : tuple of SliceLabels
-        Geometry and labels; `place` points here.
-    left_out : DataFrame
-        Columns `LEFT_OUT`: stacks of the carrier's view (slice_index null) or slices of them
-        that yield no example, with the number of images and the reason.
-    choices : DataFrame
-        Columns `CHOICES`: which partner stack each carrier got, and what decided.
-    without_boxes : DataFrame
-        Columns `WITHOUT_BOXES`: slices that are examples but have none of the nine boxes.
-    phases_untold : tuple of str
-        Stacks that give all their phases, since end-diastole and end-systole could not be proposed.
-    sha256 : str
-        Hash of all that the store's content follows from.
-    """
-
-    protocol: Protocol
-    examples: pl.DataFrame
-    skipped_phases: pl.DataFrame
-    slices: tuple[SliceLabels, ...]
-    left_out: pl.DataFrame
-    choices: pl.DataFrame
-    without_boxes: pl.DataFrame
-    phases_untold: tuple[str, ...]
-    sha256: str
-    segmentations: Annotations | None = field(default=None, repr=False)
-
-    @property
-    def bytes_estimate(self) -> int:
-        """About how large the store will be."""
-        return int(len(self.examples) * self.protocol.rows * self.protocol.columns * BYTES_PER_PIXEL)
-
-    @property
-    def segment_names(self) -> tuple[str, ...]:
-        """Names of the codes in `segmentation`; empty for a store without annotations."""
-        return () if self.segmentations is None else self.segmentations.segment_names
-
-    @cached_property
-    def left_out_counts(self) -> dict[str, int]:
-        """Images left out, by reason."""
-        counts: Counter[str] = Counter()
-        for reason, count in self.left_out.select("reason", "count").iter_rows():
-            counts[reason] += count
-        return dict(sorted(counts.items()))
 
 
 def plan_build(
@@ -127,6 +43,8 @@ def plan_build(
     protocol: Protocol,
     *,
     segmentations: Annotations | None = None,
+    tissues: TissueIndex | None = None,
+    findings: Findings | None = None,
     progress: Progress = silent,
 ) -> BuildPlan:
     """Plan a store.
@@ -139,11 +57,15 @@ def plan_build(
         What to build from it.
     segmentations : Annotations, optional
         Manual annotations of some of the images.
+    tissues : TissueIndex, optional
+        What the pixels of some of the images are made of.
+    findings : Findings, optional
+        What tables tell of some of the exams.
 
     Raises
     ------
     NothingUsable
-        When segmentations were given and none belongs to an example.
+        When segmentations, tissues or findings were given and none belongs to an example.
     """
     images = _by_stack(catalogue.images)
     rows = {row["stack_id"]: row for row in catalogue.stacks.to_dicts()}
@@ -151,7 +73,8 @@ def plan_build(
     neighbours = _neighbours(catalogue.lines, {row["stack_id"] for row, reason in verdicts if not reason})
     planes = _PlaneCache(rows, images)
     phases = PhaseChoice(catalogue, protocol.frames)
-    draft = _Draft(catalogue.salt, protocol, phases, annotated=segmentations is not None)
+    annotated = segmentations is not None or findings is not None
+    draft = _Draft(catalogue.salt, protocol, phases, annotated=annotated)
     counts = dict(catalogue.images.group_by("stack_id").len().iter_rows())
     for done, (row, reason) in enumerate(sorted(verdicts, key=_order)):
         stack_id = row["stack_id"]
@@ -164,7 +87,10 @@ def plan_build(
             candidates = [planes.of(other) for other in neighbours.get(stack_id, ()) if other in images]
             draft.add_stack(planes.of(stack_id), images[stack_id], candidates)
         progress("planning", done=done + 1, total=len(verdicts))
-    return _finish(draft, catalogue, segmentations)
+    if findings is not None:
+        draft.tell(findings)
+    plan = _finish(draft, catalogue, segmentations, tissues)
+    return plan if findings is None else replace(plan, finding_names=findings.names)
 
 
 class _PlaneCache:
@@ -216,6 +142,15 @@ class _Draft:
         for one in labels:
             self._add_slice(one, frames_of[(one.slice_index,)], chosen[one.slice_index])
 
+    def tell(self, findings: Findings) -> None:
+        """Add what tables tell of the exams."""
+        self.slices = [
+            replace(one, findings=findings.of(one.study_key, one.patient_key)) for one in self.slices
+        ]
+        self.hash.add([findings.names, findings.sha256])
+        if self.slices and not any(set(one.findings) - {UNKNOWN} for one in self.slices):
+            raise of_no_exam(findings)
+
     def _add_slice(self, labels: SliceLabels, frames: pl.DataFrame, chosen: list[int]) -> None:
         if not (labels.any_label or self.annotated):
             self.left_out.append((labels.stack_id, labels.slice_index, len(frames), NO_LABEL))
@@ -247,7 +182,9 @@ def _neighbours(lines: pl.DataFrame, carriers: set[str]) -> dict[str, list[str]]
     return found
 
 
-def _finish(draft: _Draft, catalogue: Catalogue, segmentations: Annotations | None) -> BuildPlan:
+def _finish(
+    draft: _Draft, catalogue: Catalogue, segmentations: Annotations | None, tissues: TissueIndex | None
+) -> BuildPlan:
     manifest = kept_data_manifest(catalogue.folder)
     examples = _sources(draft.taken, catalogue.files, segmentations, manifest)
     skipped = _sources(draft.skipped, catalogue.files, None, manifest)
@@ -257,6 +194,13 @@ def _finish(draft: _Draft, catalogue: Catalogue, segmentations: Annotations | No
             raise NothingUsable(
                 f"none of the {len(segmentations)} annotated images belongs to an example of "
                 f"{draft.protocol.name}; give the segmentations of the export that was indexed"
+            )
+    if tissues is not None:
+        draft.hash.add([[one.model_dump() for one in tissues.tissues], tissues.digests])
+        if len(examples) and not any(map(tissues.find, examples.iter_rows(named=True))):
+            raise NothingUsable(
+                f"none of the {len(tissues)} images of known tissue belongs to an example of "
+                f"{draft.protocol.name}; give the truth of the export that was indexed"
             )
     draft.hash.add_table(examples)
     draft.hash.add_table(skipped)
@@ -272,6 +216,7 @@ def _finish(draft: _Draft, catalogue: Catalogue, segmentations: Annotations | No
         phases_untold=tuple(draft.phases.untold),
         sha256=draft.hash.sha256,
         segmentations=segmentations,
+        tissues=tissues,
     )
 
 

@@ -1,26 +1,30 @@
-"""Fast reading of single slices, for training.
+"""Fast reading of single slices, for training, from a folder or a URL.
 
-Shard files are mapped into memory (`chunks.py`), the index of each is read once, and Blosc
-decompresses straight into the result. Arrays that lie otherwise in their files (a store that
-other software has written again, with other codecs) are read through zarr-python. Tests hold
-both equal on every array.
+Shard files on a disk are mapped into memory, of those behind a URL parts are asked for (`chunks.py`);
+the index of each is read once, and Blosc decompresses straight into the result. Arrays that
+lie otherwise in their files (a store that other software has written again, with other codecs)
+are read through zarr-python. Tests hold both equal on every array.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dicomgeom.errors import IntegrityError, WrongUse
+from pretext_targets.attributes import StoreAttributes
 from pretext_targets.chunks import ShardFile, is_plain_layout
-from pretext_targets.store import Field, Store, StoreAttributes, codec_of, open_store
+from pretext_targets.codecs import codec_of
+from pretext_targets.places import METADATA, Place, Where
+from pretext_targets.schema import Field
+from pretext_targets.store import Store, open_store
 
 OPEN_SHARDS = 512
-"""Shard files kept mapped at once by a reader; the oldest is let go first."""
+"""Shard files kept open at once by a reader; the oldest is let go first."""
 
 
 class StoreReader:
@@ -28,33 +32,34 @@ class StoreReader:
 
     Parameters
     ----------
-    path : Path
-        The store.
+    where : Path or str
+        The store: a path or a URL.
     unfinished : bool
         Whether a half-written store is acceptable; its missing shards cannot be read.
 
     Notes
     -----
     May be used from several threads, be inherited by a fork, and be sent to other processes:
-    only the path travels, each maps the files itself. There is no lock that a fork could
-    inherit held: what threads share are dictionaries, and work done twice is harmless.
+    only the place travels, each opens the files itself. There is no lock that a fork could
+    inherit held: what threads share are dictionaries, and work done twice is harmless. A reader of a
+    URL cannot be used in a fork, since the network's threads don't survive one: spawn there.
     """
 
-    def __init__(self, path: Path, *, unfinished: bool = False) -> None:
+    def __init__(self, where: Where | Place, *, unfinished: bool = False) -> None:
         self._unfinished = unfinished
-        self._store: Store = open_store(Path(path), unfinished=unfinished)
+        self._store: Store = open_store(where, unfinished=unfinished)
         self._fields: dict[str, Field] = {one.name: one for one in self.attributes.fields}
         self._columns: dict[str, NDArray[Any]] = {}
         self._shards: dict[tuple[str, int], ShardFile] = {}
         self._plain: dict[str, bool] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._store.path, self._unfinished)
+        return _reopen, (self.place, self._unfinished)
 
     @property
-    def path(self) -> Path:
-        """Where the store is."""
-        return self._store.path
+    def place(self) -> Place:
+        """Where the store lies."""
+        return self._store.place
 
     @property
     def attributes(self) -> StoreAttributes:
@@ -118,39 +123,53 @@ class StoreReader:
         if not self._is_plain(one):
             return np.asarray(self._store.array(name).oindex[wanted])
         result = np.empty((wanted.size, *self.attributes.shape_of(one)[1:]), dtype=one.dtype)
-        for place, example in enumerate(wanted.tolist()):
+        by_shard: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for row, example in enumerate(wanted.tolist()):
             shard, position = divmod(example, self.attributes.shard)
-            file = self._shard(one, shard)
+            by_shard[shard].append((position, row))
+
+        def read_shard(shard: int) -> None:
+            positions, rows = zip(*by_shard[shard], strict=True)
             try:
-                file.read(position, result[place], one.fill)
+                self._shard(one, shard).read(positions, [result[row] for row in rows], one.fill)
             except (RuntimeError, ValueError) as error:
                 raise IntegrityError(
-                    f"{self.path}: example {example} of {name!r} is broken; run anatprep verify on it"
+                    f"{self.place}: shard {shard} of {name!r} is broken; run anatprep verify on it"
                 ) from error
+
+        self.place.at_once(read_shard, list(by_shard))
         return result
 
     def _is_plain(self, one: Field) -> bool:
         if one.name not in self._plain:
             try:
-                metadata = json.loads((self.path / one.name / "zarr.json").read_bytes())
-            except (OSError, ValueError) as error:
-                raise IntegrityError(f"{self.path}: the metadata of {one.name!r} is broken") from error
+                metadata = json.loads(self.place.get(f"{one.name}/{METADATA}") or b"")
+            except ValueError as error:
+                raise IntegrityError(f"{self.place}: the metadata of {one.name!r} is broken") from error
             shard = (self.attributes.shard, *self.attributes.shape_of(one)[1:])
-            self._plain[one.name] = is_plain_layout(metadata, shard, codec_of(one, self.attributes))
+            self._plain[one.name] = is_plain_layout(
+                metadata, shard, codec_of(one, self.attributes.compression)
+            )
         return self._plain[one.name]
 
     def _shard(self, one: Field, shard: int) -> ShardFile:
         key = (one.name, shard)
         found = self._shards.get(key)
         if found is None:
-            tail = ["0"] * (len(one.axes) - 1)
-            path = self.path.joinpath(one.name, "c", str(shard), *tail)
-            found = ShardFile(path, self.attributes.shard, codec_of(one, self.attributes))
+            name = one.chunk_name(shard)
+            found = ShardFile(
+                self.place.open(name), self.attributes.shard, codec_of(one, self.attributes.compression)
+            )
             self._shards[key] = found
             while len(self._shards) > OPEN_SHARDS:
                 self._shards.pop(next(iter(self._shards.copy())), None)
         return found
 
 
-def _reopen(path: Path, unfinished: bool) -> StoreReader:
-    return StoreReader(path, unfinished=unfinished)
+def open_reader(where: Where | Place) -> StoreReader:
+    """Read the complete store at a path or URL; see `StoreReader`."""
+    return StoreReader(where)
+
+
+def _reopen(place: Place, unfinished: bool) -> StoreReader:
+    return StoreReader(place, unfinished=unfinished)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import socket
 import tempfile
+from asyncio import CancelledError as AsyncioCancelledError
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from dicomgeom.errors import AnatprepError, WrongUse
+from dicomgeom.errors import HalfWritten, WrongUse
 from dicomgeom.progress import Progress, silent
+from pretext_targets.allocation import keep_freed_memory
 from pretext_targets.shard import ShardTask, write_shard
+
+LOCAL_SETTINGS: Final[dict[str, Any]] = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.scheduler.work-stealing": False,
+}
+"""For a cluster of our own: what only dashboards show took a fortieth of every worker's time."""
 
 TASKS_PER_WORKER = 2
 """Tasks handed out at once for each worker: enough to keep it busy, few enough to stay small."""
@@ -49,8 +61,8 @@ def run_shards(
     ------
     WrongUse
         When the scheduler doesn't answer or `workers` makes no sense.
-    AnatprepError
-        When a task fails for good.
+    HalfWritten
+        When workers die of a task again and again, or the scheduler goes away.
     """
     if workers < 1:
         raise WrongUse(f"workers must be at least 1, found {workers}")
@@ -68,35 +80,76 @@ def _run_on(client: Any, tasks: Iterator[ShardTask], total: int, progress: Progr
     import distributed
 
     at_once = TASKS_PER_WORKER * max(1, sum(client.nthreads().values()))
-    first = [client.submit(write_shard, task, pure=False) for task in islice(tasks, at_once)]
-    running: Any = distributed.as_completed(first)  # type: ignore[no-untyped-call]
+
+    def handed_out(count: int) -> list[Any]:
+        # Packed here, a task is one message; dask would send each of its small arrays by itself.
+        packed = (pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL) for task in islice(tasks, count))
+        return [client.submit(write_packed, one, pure=False) for one in packed]
+
+    running: Any = distributed.as_completed(handed_out(at_once))  # type: ignore[no-untyped-call]
     for done, future in enumerate(running, start=1):
-        try:
-            future.result()
-        except distributed.KilledWorker as error:
-            raise AnatprepError(
-                "a worker died again and again while it wrote a shard (out of memory?); "
-                "run the same command with fewer workers, it goes on where it stopped"
-            ) from error
+        _raise_failure(future)
         progress(WHAT, done=done, total=total)
-        for task in islice(tasks, 1):
-            running.add(client.submit(write_shard, task, pure=False))
+        for new in handed_out(1):
+            running.add(new)
+
+
+def _raise_failure(future: Any) -> None:
+    """Raise what went wrong with a task; a finished one is not asked for anything.
+
+    Raises
+    ------
+    HalfWritten
+        When workers died of it, or the scheduler went away.
+    """
+    import distributed
+
+    if future.status == "finished":
+        return
+    try:
+        future.result()
+    except distributed.KilledWorker as error:
+        raise HalfWritten(
+            "the store is half-written: a worker died again and again of a shard (out of memory?); "
+            "run the same command with fewer workers, it goes on where it stopped"
+        ) from error
+    except (CancelledError, AsyncioCancelledError, distributed.client.FutureCancelledError) as error:
+        raise HalfWritten(
+            "the store is half-written: the scheduler went away; finished shards are kept, "
+            "run the same command again when it is back"
+        ) from error
+
+
+def write_packed(packed: bytes) -> None:
+    """Write the shard of a pickled task; what workers are given to do."""
+    keep_freed_memory()
+    write_shard(pickle.loads(packed))
 
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     import distributed
 
-    # dask ships no types.
-    connect: Any = distributed.Client
-    cluster: Any = distributed.LocalCluster
+    connect: Any = distributed.Client  # dask ships no types
     if scheduler is not None:
         _check_answers(scheduler)
         with connect(scheduler, timeout="30s") as client:
             yield client
         return
+    with local_cluster(workers) as cluster, connect(cluster) as client:
+        yield client
+
+
+@contextmanager
+def local_cluster(workers: int) -> Iterator[Any]:
+    """A dask cluster of so many processes of one thread on this machine."""
+    import dask
+    import distributed
+
+    cluster: Any = distributed.LocalCluster
     with (
         tempfile.TemporaryDirectory(prefix="anatprep-") as scratch,
+        dask.config.set(LOCAL_SETTINGS),
         cluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -109,9 +162,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             local_directory=scratch,
             silence_logs=logging.ERROR,
         ) as local,
-        connect(local) as client,
     ):
-        yield client
+        yield local
 
 
 def _check_answers(address: str) -> None:

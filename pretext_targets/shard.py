@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,21 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dicomgeom.errors import UnusableFile
+from pretext_targets.attributes import StoreAttributes
 from pretext_targets.commit import commit
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
-from pretext_targets.frames import Source, annotation, grid_pixels, image_values, statistics_of
+from pretext_targets.frames import (
+    Source,
+    annotation,
+    grid_pixels,
+    image_values,
+    statistics_of,
+    tissue_image,
+)
 from pretext_targets.labels import SliceLabels
 from pretext_targets.manifest import ManifestRow, Sums, write_row
-from pretext_targets.store import STACK_STATISTICS, StoreAttributes
+from pretext_targets.places import Place
+from pretext_targets.schema import STACK_STATISTICS
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -63,7 +71,7 @@ ONE_THREAD = _OneThread()
 class ShardTask:
     """Everything a worker needs to write one shard."""
 
-    store: Path
+    place: Place
     shard: int
     attributes: StoreAttributes
     slices: Sequence[SliceLabels]
@@ -85,9 +93,9 @@ def write_shard(task: ShardTask) -> ManifestRow:
     start, stop = task.attributes.range_of(task.shard)
     slices = [source.slice for source in task.sources]
     same_slice = [False, *(a == b for a, b in pairwise(slices))]
-    files = commit(task.store, task.attributes, arrays, start, stop, same_slice=same_slice)
+    files = commit(task.place, task.attributes, arrays, start, stop, same_slice=same_slice)
     row = ManifestRow(task.shard, start, stop, files, invalid, sums)
-    write_row(task.store, row)
+    write_row(task.place, row)
     return row
 
 
@@ -145,11 +153,14 @@ def _fill_pixels(
     """Everything of a row that is read from files; nothing of it when one of them is unusable."""
     grid = grid_pixels(source, labels)
     drawn = annotation(source, labels, attributes)
+    tissue = tissue_image(source, labels)
     own = statistics_of(grid)
     for name, value in image_values(grid, own).items():
         arrays[name][row] = value
     if drawn is not None:
         arrays["segmentation"][row] = drawn
+    if tissue is not None:
+        arrays["tissue"][row] = tissue
     arrays["valid"][row] = True
     _count(sums, labels.stack, own.sums)
 
@@ -172,6 +183,10 @@ def label_values(labels: SliceLabels, attributes: StoreAttributes) -> Arrays:
         "n_slices": np.int32(labels.n_slices),  # type: ignore[dict-item]
         "n_phases": np.int32(labels.n_phases),  # type: ignore[dict-item]
     }
+    if "diagnosis" in attributes.parts:
+        values |= asdict(labels.facts)
+    if "findings" in attributes.parts:
+        values["findings"] = np.array(labels.findings, dtype=np.int8)
     if "rasters" in attributes.parts:
         rows, columns = attributes.rows, attributes.columns
         # Drawn from the rounded parameters, so that training draws the same again.

@@ -8,26 +8,22 @@ out again from what the store itself holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomgeom.errors import IntegrityError
 from dicomgeom.progress import Progress, silent
+from pretext_targets.attributes import StoreAttributes, read_attributes
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
 from pretext_targets.lines import crossing_px
-from pretext_targets.manifest import ManifestRow, read_row, record_of, row_path
+from pretext_targets.manifest import ManifestRow, read_row, row_name
+from pretext_targets.places import Place, Where, place_of
 from pretext_targets.protocol import Protocol
 from pretext_targets.reader import StoreReader
-from pretext_targets.store import (
-    STACK_STATISTICS,
-    Field,
-    StoreAttributes,
-    array_options,
-    open_array,
-    read_attributes,
-)
+from pretext_targets.schema import STACK_STATISTICS, Field
+from pretext_targets.store import array_options, open_array
+from pretext_targets.tissue_table import UNKNOWN_TISSUE
 
 LINE_TOLERANCE_PX = 1e-2
 """How far a box's centre may lie from its line: float32 rounding is a hundred times smaller."""
@@ -42,13 +38,13 @@ PIXEL_TOLERANCE = 2e-5
 """How far an image's statistics may be from its pixels, as a fraction of its range."""
 
 
-def verify_store(path: Path, *, recompute: int = 32, progress: Progress = silent) -> list[str]:
+def verify_store(where: Where, *, recompute: int = 32, progress: Progress = silent) -> list[str]:
     """List all that is wrong with a store.
 
     Parameters
     ----------
-    path : Path
-        The store.
+    where : Path or str
+        The store: a path or a URL.
     recompute : int
         Examples, evenly spread, whose labels are worked out again.
 
@@ -60,28 +56,28 @@ def verify_store(path: Path, *, recompute: int = 32, progress: Progress = silent
     Raises
     ------
     IntegrityError, WrongVersion
-        When there is no store of this version at `path` at all.
+        When there is no store of this version there at all.
     """
-    path = Path(path)
-    attributes = read_attributes(path)
+    place = place_of(where)
+    attributes = read_attributes(place)
     problems = [] if attributes.complete else ["half-written; run the same build-targets again to finish it"]
-    problems += _broken_files(path, attributes, progress)
+    problems += _broken_files(place, attributes, progress)
     if problems:
         return problems
-    problems = [one for field in attributes.fields for one in _schema_problems(path, field, attributes)]
+    problems = [one for field in attributes.fields for one in _schema_problems(place, field, attributes)]
     if problems:
         return problems
-    return list(_label_problems(StoreReader(path), recompute))
+    return list(_label_problems(StoreReader(place), recompute))
 
 
-def _broken_files(path: Path, attributes: StoreAttributes, progress: Progress) -> list[str]:
+def _broken_files(place: Place, attributes: StoreAttributes, progress: Progress) -> list[str]:
     """Rows that are missing, and files that are not what their row says."""
     problems: list[str] = []
     for shard in range(-1, attributes.shards):
-        name = row_path(path, shard).relative_to(path).as_posix()
+        name = row_name(shard)
         remedy = f"delete {name} and run the same build-targets again"
         try:
-            row = read_row(path, shard)
+            row = read_row(place, shard)
         except IntegrityError as error:
             problems.append(str(error))
             continue
@@ -89,34 +85,31 @@ def _broken_files(path: Path, attributes: StoreAttributes, progress: Progress) -
             if shard >= 0 or attributes.complete:
                 problems.append(f"{name} is missing; run the same build-targets again")
         else:
-            problems += [f"{what}; {remedy}" for what in _row_problems(path, row, attributes)]
+            problems += [f"{what}; {remedy}" for what in _row_problems(place, row, attributes)]
         progress("checking files", done=shard + 2, total=attributes.shards + 1)
     return problems
 
 
-def _row_problems(path: Path, row: ManifestRow, attributes: StoreAttributes) -> Iterator[str]:
+def _row_problems(place: Place, row: ManifestRow, attributes: StoreAttributes) -> Iterator[str]:
     if row.shard >= 0 and (row.start, row.stop) != attributes.range_of(row.shard):
         yield f"shard {row.shard} covers examples {row.start} to {row.stop}, not its own"
     by_shard = [one for one in attributes.fields if one.name not in STACK_STATISTICS]
-    expected = {_chunk_name(one, row.shard) for one in by_shard} if row.shard >= 0 else set()
+    expected = {one.chunk_name(row.shard) for one in by_shard} if row.shard >= 0 else set()
     for name in sorted(expected - set(row.files)):
         yield f"{name} is not listed by its row"
     for name, record in row.files.items():
-        if not (path / name).is_file():
+        found = place.record(name)
+        if found is None:
             yield f"{name} is missing"
-        elif record_of(path / name) != record:
+        elif found != record:
             yield f"{name} has changed since it was written"
 
 
-def _chunk_name(one: Field, shard: int) -> str:
-    return "/".join([one.name, "c", str(shard), *["0"] * (len(one.axes) - 1)])
-
-
-def _schema_problems(path: Path, one: Field, attributes: StoreAttributes) -> Iterator[str]:
+def _schema_problems(place: Place, one: Field, attributes: StoreAttributes) -> Iterator[str]:
     """Ways in which an array's metadata is not what the schema says."""
     wanted = array_options(one, attributes)
     try:
-        array = open_array(path, one.name)
+        array = open_array(place, one.name)
     except IntegrityError as error:
         yield str(error)
         return
@@ -147,6 +140,8 @@ def _label_problems(reader: StoreReader, recompute: int) -> Iterator[str]:
     if "rasters" in reader.attributes.parts:
         checks.append(("box_mask is not what its parameters draw", _wrong_masks))
         checks.append(("line_heatmap is not what its parameters draw", _wrong_heatmaps))
+    if "tissue" in reader.attributes.parts:
+        checks.append(("tissue holds codes that `tissues` does not name", _unnamed_tissues))
     for what, check in checks:
         wrong = sample[check(reader, sample)]
         if wrong.size:
@@ -239,6 +234,12 @@ def _wrong_masks(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.b
     centre, present = reader.read("box_centre", sample), reader.read("box_present", sample)
     drawn = draw_boxes(centre, present, about.box_side_px, about.rows, about.columns)
     return np.asarray((drawn != reader.read("box_mask", sample)).any(axis=(1, 2)))
+
+
+def _unnamed_tissues(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:
+    codes = reader.read("tissue", sample)
+    unnamed = (codes >= len(reader.attributes.tissues)) & (codes != UNKNOWN_TISSUE)
+    return np.asarray(unnamed.any(axis=(1, 2)))
 
 
 def _wrong_heatmaps(reader: StoreReader, sample: NDArray[np.int64]) -> NDArray[np.bool_]:

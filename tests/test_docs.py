@@ -28,6 +28,7 @@ from dicomgeom.view_names import VIEWS
 from pretext_targets.protocol import example_protocols, load_protocol, shipped_protocols
 from pretext_targets.store import SCHEMA
 from tests.helpers.real import PROJECT
+from training.experiments.grid import shipped_grids
 from training.recipe import load_recipe, shipped_recipes
 
 DOCS = sorted(
@@ -170,6 +171,11 @@ def test_every_protocol_and_recipe_stands_in_the_reference() -> None:
     ]
     section = REFERENCE.split("## Recipes")[1].split("\n## ")[0]
     assert re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE) == list(shipped_recipes())
+
+
+def test_every_grid_of_an_experiment_stands_in_the_reference() -> None:
+    section = REFERENCE.split("## Experiments")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE) == list(shipped_grids())
 
 
 def test_the_tutorial_names_every_shipped_protocol_and_recipes_that_load() -> None:

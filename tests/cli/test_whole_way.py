@@ -98,6 +98,22 @@ def test_a_dry_run_writes_nothing(
     assert not (tmp_path / "w").exists()
 
 
+def test_a_dry_run_knows_the_compression_the_frames_and_the_time(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["build-targets", str(workspace / "catalogue"), "--protocol", "cardiac-sax", "--dry-run"]
+    told = {
+        kind: answer([*words, "--compression", kind], capsys)["plans"]["cardiac-sax"]
+        for kind in ("none", "lz4", "zstd")
+    }
+    assert told["none"]["bytes_estimate"] > 2 * told["lz4"]["bytes_estimate"]
+    assert told["lz4"]["bytes_estimate"] > told["zstd"]["bytes_estimate"]
+    assert all(one["seconds_estimate"] >= 0 for one in told.values())
+    one = answer([*words, "--frames", "1", "--centre", "crossing"], capsys)["plans"]["cardiac-sax"]
+    assert one["examples"] <= told["lz4"]["examples"]
+    assert run([*words, "--frames", "most"]) == EXIT_WRONG_USE
+
+
 def test_what_was_left_out_ends_with_code_3(
     heart_export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,9 @@ from pretext_targets.build import BuildPlan, build, plan_build
 from pretext_targets.choose import StackPlanes
 from pretext_targets.protocol import Protocol, load_protocol
 from tests.helpers.dicom_files import uid, write_mr
+from tests.helpers.object_storage import server, url
+
+__all__ = ["server", "url"]
 
 PATIENTS = ("PID-4711", "PID-4712")
 PATIENT_NAME = "Secretovsky^Eve"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 
 from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of
-from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
+from dicomgeom.errors import EXIT_INTEGRITY, HalfWritten, IntegrityError, WrongUse
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from pretext_targets.build import BuildPlan, build, plan_build
-from pretext_targets.commit import WORKING
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
+from pretext_targets.folder import WORKING
 from pretext_targets.frames import encode
 from pretext_targets.lock import only_one_build
 from pretext_targets.protocol import Protocol
@@ -180,7 +181,7 @@ import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 from dicomgeom.catalogue import open_catalogue
-from pretext_targets import commit, shard
+from pretext_targets import folder, shard
 from pretext_targets.build import build, plan_build
 from pretext_targets.protocol import load_protocol
 
@@ -199,15 +200,15 @@ def die_after(calls, original):
 if moment == "before a row":
     shard.write_row = die_after(2, shard.write_row)
 if moment == "among a shard's files":
-    # Each shard moves 24 files in; only those of this module are counted.
-    commit.os = SimpleNamespace(replace=die_after(60, os.replace), fsync=os.fsync)
+    # Each shard moves 24 files in, and then its row.
+    folder.os = SimpleNamespace(**vars(os) | {"replace": die_after(62, os.replace)})
 if moment == "before the end":
     import pretext_targets.build
     pretext_targets.build.finish = die
 progress = die if moment == "at once" else (
     lambda what, *, done, total: die() if moment == "between shards" and done == 2 else None)
 protocol = load_protocol("cardiac-sax").with_changes(rows=36, columns=40, spacing_mm=5.5)
-build(plan_build(open_catalogue(Path(catalogue)), protocol), Path(store), shard=7, progress=progress)
+build(plan_build(open_catalogue(Path(catalogue)), protocol), store, shard=7, progress=progress)
 """
 
 
@@ -276,6 +277,50 @@ def test_another_catalogue_is_refused(export: Path, protocol: Protocol, built: P
 def test_other_rasters_are_refused(plan: BuildPlan, built: Path) -> None:
     with pytest.raises(WrongUse, match="begun with rasters"):
         build(plan, built, rasters=False)
+
+
+def test_another_compression_than_the_store_was_begun_with_is_refused(
+    plan: BuildPlan, built: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WrongUse, match="begun with lz4 compression, asked for was zstd"):
+        build(plan, built, compression="zstd")
+    build(plan, tmp_path / "store.zarr", compression="zstd", shard=SHARD)
+    assert build(plan, tmp_path / "store.zarr").shards_kept == 4
+
+
+def test_a_full_disk_keeps_what_is_there_and_the_build_goes_on_when_there_is_room(
+    plan: BuildPlan, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, store = os.fsync, tmp_path / "store.zarr"
+    rows = store / "manifest"
+
+    def full(descriptor: int) -> None:
+        if rows.is_dir() and len(list(rows.glob("*.json"))) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HalfWritten, match="half-written: No space left on device; finished shards") as raised:
+        build(plan, store, shard=SHARD)
+    assert raised.value.exit_code == EXIT_INTEGRITY
+    monkeypatch.undo()
+    assert sorted(path.name for path in rows.iterdir()) == ["000000.json", "000001.json"]
+    assert not list((store / WORKING).glob("*/*"))
+    summary = build(plan, store, shard=SHARD)
+    assert (summary.shards_kept, summary.shards_written) == (2, 2)
+    assert content_of(store) == content_of(built)
+
+
+def test_a_disk_that_is_full_from_the_start_is_another_output(
+    plan: BuildPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(WrongUse, match=r"cannot be written \(No space left on device\); give another output"):
+        build(plan, tmp_path / "store.zarr")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_store_is_left_alone(plan: BuildPlan, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import zarr
 
-from pretext_targets.chunks import ShardFile, chunk_bytes, read_chunk, shard_index
-from pretext_targets.store import CODECS, SMALL_COLUMNS, Codec
+from pretext_targets.chunks import ShardFile, chunk_bytes, mapped, read_chunk, shard_index
+from pretext_targets.codecs import CODECS, SMALL_COLUMNS, Codec
 
 EVERY = [None, SMALL_COLUMNS, *CODECS.values()]
 
@@ -41,10 +41,10 @@ def test_a_shard_file_is_read_by_zarr_and_one_of_zarrs_by_us(codec: Codec | None
     )  # fmt: skip
     array[:] = images
     path = tmp_path / "a" / "c" / "0" / "0" / "0"
-    zarrs = ShardFile(path, 8, codec)
+    zarrs = ShardFile(mapped(path), 8, codec)
     found = np.empty((6, 4), dtype=np.uint16)
     for place, image in enumerate(images):
-        zarrs.read(place, found, 7)
+        zarrs.read([place], [found], 7)
         np.testing.assert_array_equal(found, image)
     chunks = [chunk_bytes(image, codec) for image in images[::-1]]
     path.write_bytes(b"".join([*chunks, shard_index(chunks, 8)]))
@@ -55,7 +55,7 @@ def test_slots_that_hold_nothing_read_as_fill(tmp_path: Path) -> None:
     chunks = [chunk_bytes(np.ones((2, 2), dtype=np.uint8), None)]
     (tmp_path / "shard").write_bytes(b"".join([*chunks, shard_index(chunks, 3)]))
     found = np.zeros((2, 2), dtype=np.uint8)
-    ShardFile(tmp_path / "shard", 3, None).read(2, found, 9)
+    ShardFile(mapped(tmp_path / "shard"), 3, None).read([2], [found], 9)
     assert (found == 9).all()
 
 

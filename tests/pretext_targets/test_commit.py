@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dicomgeom.errors import IntegrityError
-from pretext_targets import commit as module
+from pretext_targets import folder as module
 from pretext_targets.build import attributes_of
-from pretext_targets.commit import WORKING, commit
-from pretext_targets.manifest import record_of
+from pretext_targets.commit import commit
+from pretext_targets.folder import WORKING, Folder, record_of
 from pretext_targets.plan import BuildPlan
 from pretext_targets.store import Compression, StoreAttributes, create_group, open_array
 
@@ -40,7 +40,7 @@ def test_committed_arrays_are_what_zarr_reads(
     create_group(tmp_path / "store", attributes)
     arrays = some_arrays(attributes, 14)
     same_slice = [False] + [True] * 13
-    records = commit(tmp_path / "store", attributes, arrays, 7, 21, same_slice=same_slice)
+    records = commit(Folder(tmp_path / "store"), attributes, arrays, 7, 21, same_slice=same_slice)
     assert sorted(records) == list(records)
     assert {name.split("/c/")[1][0] for name in records} == {"1", "2"}
     for name, record in records.items():
@@ -61,5 +61,5 @@ def test_what_does_not_read_back_is_not_moved_in(
     monkeypatch.setattr(module, "_sync_file", rotten)
     create_group(tmp_path / "store", attributes)
     with pytest.raises(IntegrityError, match="did not read back; the disk is failing or full"):
-        commit(tmp_path / "store", attributes, some_arrays(attributes, 7), 0, 7)
+        commit(Folder(tmp_path / "store"), attributes, some_arrays(attributes, 7), 0, 7)
     assert not list((tmp_path / "store").glob("*/c/**/*"))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from dicomgeom.catalogue import Catalogue, open_catalogue
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
 from dicomgeom.index import index
+from dicomgeom.pixels import read_image
 from pretext_targets.build import build, plan_build
 from pretext_targets.contours import SEGMENT_NAMES, ContourAnnotation, index_contours, inside, read_contour
 from pretext_targets.protocol import Protocol, load_protocol
@@ -49,10 +51,10 @@ def test_a_contour_that_crosses_itself_is_its_area() -> None:
 
 def test_between_both_contours_lies_muscle(tmp_path: Path) -> None:
     endo, epi = write(tmp_path / "i", square(4, 6)), write(tmp_path / "o", square(2, 8))
-    drawn = ContourAnnotation(endo, epi, 11, 12).read(SEGMENT_NAMES)
+    drawn = ContourAnnotation(endo, epi, 11, 12, first_pixel=0).read(SEGMENT_NAMES)
     assert [int((drawn == code).sum()) for code in range(3)] == [11 * 12 - 49, 9, 40]
     assert drawn[4, 4] == 1
-    counted_from_one = ContourAnnotation(endo, epi, 11, 12, first_pixel=1).read(SEGMENT_NAMES)
+    counted_from_one = ContourAnnotation(endo, epi, 11, 12).read(SEGMENT_NAMES)
     np.testing.assert_array_equal(counted_from_one[:-1, :-1], drawn[1:, 1:])
 
 
@@ -129,3 +131,46 @@ def test_all_contours_of_two_real_patients_are_found_and_lie_on_blood(tmp_path: 
         images[one][drawn[one] == 1].mean() > images[one][drawn[one] == 2].mean() for one in with_muscle
     ]
     assert np.mean(brighter) > 0.9
+
+
+def closed(points: np.ndarray, count: int = 200) -> np.ndarray:
+    """A contour as so many points, evenly spread."""
+    ring = np.vstack([points, points[:1]])
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(ring, axis=0), axis=1))])
+    places = np.linspace(0, along[-1], count, endpoint=False)
+    return np.stack([np.interp(places, along, ring[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def brightening_inward(image: np.ndarray, points: np.ndarray) -> float:
+    """Mean slope of an image across a contour, toward its inside; points in pixels from 0."""
+    ring = closed(points)
+    tangent = np.roll(ring, -3, axis=0) - np.roll(ring, 3, axis=0)
+    normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / np.linalg.norm(tangent, axis=1)[:, None]
+    inward = normal if ((ring.mean(axis=0) - ring) * normal).sum() > 0 else -normal
+    slopes = [ndimage.gaussian_filter(image, 1.0, order=order) for order in ((0, 1), (1, 0))]
+    across, along = (ndimage.map_coordinates(one, ring[:, ::-1].T, order=1) for one in slopes)
+    return float((across * inward[:, 0] + along * inward[:, 1]).mean())
+
+
+def test_the_slope_across_a_contour_is_steepest_where_the_edge_is() -> None:
+    y, x = np.mgrid[:60, :64]
+    disc = (np.hypot(x - 30.3, y - 28.6) < 12).astype(float)
+    angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    circle = np.stack([30.3 + 12 * np.cos(angle), 28.6 + 12 * np.sin(angle)], axis=1)
+    found = [brightening_inward(disc, circle + shift) for shift in (-2, -1, 0, 1, 2)]
+    assert int(np.argmax(found)) == 2
+    assert brightening_inward(1 - disc, circle) == pytest.approx(-found[2])
+
+
+@pytest.mark.real
+def test_on_two_real_patients_contours_that_count_from_1_lie_on_the_edge_of_the_blood() -> None:
+    folder = real_exam("cardiac-sunnybrook")
+    for patient in ("SCD0000101", "SCD0000301"):
+        slopes: dict[int, list[float]] = {0: [], 1: []}
+        for path in sorted((folder / patient / "contours" / "i-contours").iterdir()):
+            number = int(path.name.split("-")[2])
+            image = read_image(str(folder), f"{patient}/cinesax/{number}.dcm", 0).astype(np.float64)
+            for first_pixel, found in slopes.items():
+                found.append(brightening_inward(image, read_contour(str(path)) - first_pixel))
+        assert len(slopes[0]) >= 18
+        assert np.mean(slopes[1]) > np.mean(slopes[0])

@@ -37,7 +37,7 @@ protocol = load_protocol("cardiac-sax").with_changes(rows=36, columns=40, spacin
 plan = plan_build(open_catalogue(Path(sys.argv[1])), protocol)
 sys.stdout.write("planned\\n")
 sys.stdout.flush()
-build(plan, Path(sys.argv[2]), shard={SHARD})
+build(plan, sys.argv[2], shard={SHARD})
 """
 
 

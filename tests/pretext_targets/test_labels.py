@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from pretext_targets.choose import StackPlanes, choose_partners
@@ -50,6 +51,30 @@ def test_labels_do_not_change_when_the_patient_is_moved(turn: np.ndarray, shift:
         np.testing.assert_array_equal(other.boxes.present, one.boxes.present)
         assert other.location == pytest.approx(one.location, abs=1e-9)
         assert other.location_sine == pytest.approx(one.location_sine, abs=1e-9)
+
+
+@given(st.floats(0.8, 6.0), st.integers(50, 90), st.integers(50, 90), st.integers(0, 10_000))
+@settings(max_examples=25)
+def test_labels_on_any_grid_lie_at_the_same_places_of_the_patient(
+    spacing_mm: float, rows: int, columns: int, seed: int
+) -> None:
+    """Resampled labels are the native ones, mapped: the first grid has the image's own pixels."""
+    sax, partners = heart()
+    native = sax.planes[0]
+    own = PROTOCOL.with_changes(rows=native.rows, columns=native.columns, spacing_mm=native.column_spacing_mm)
+    other = PROTOCOL.with_changes(rows=rows, columns=columns, spacing_mm=spacing_mm)
+    chosen = choose_partners(sax, partners, PROTOCOL)
+    points_px = np.random.default_rng(seed).uniform(0, 60, (8, 2))
+    for one, two in zip(label_stack(sax, chosen, own), label_stack(sax, chosen, other), strict=True):
+        np.testing.assert_allclose(
+            two.grid.to_patient(two.boxes.centre_px), one.grid.to_patient(one.boxes.centre_px), atol=1e-6
+        )
+        here_px = one.grid.to_pixel(two.grid.to_patient(points_px))
+        for first, second in zip(one.line, two.line, strict=True):
+            there_mm = (points_px @ second[:2] + second[2]) * spacing_mm
+            here_mm = (here_px @ first[:2] + first[2]) * own.spacing_mm
+            np.testing.assert_allclose(np.abs(there_mm), np.abs(here_mm), atol=1e-6)
+        assert (one.location, one.location_sine) == (two.location, two.location_sine)
 
 
 def test_a_stack_gets_all_its_labels() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,51 +11,29 @@ import pytest
 
 from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from pretext_targets.build import BuildPlan, build
-from pretext_targets.reader import StoreReader
-from pretext_targets.remote import RemoteReader, is_url, publish, published_problems, remote_store
-
-pytest.importorskip("obstore", reason="obstore, through which URLs are read, is not installed")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Address of an S3 server, by moto."""
-    moto = pytest.importorskip("moto.server", reason="moto[server], the S3 server of tests, is not installed")
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+from pretext_targets.places import is_url, place_of
+from pretext_targets.reader import StoreReader, open_reader
+from pretext_targets.remote import publish
+from pretext_targets.verify import verify_store
 
 
-@pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of its own, and the environment that leads there."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ALLOW_HTTP": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import boto3  # type: ignore[import-not-found]
+def remove(url: str, name: str) -> None:
+    import obstore
+    from obstore.store import from_url
 
-    bucket = f"stores-{uuid.uuid4().hex}"
-    boto3.client("s3", endpoint_url=server, region_name="us-east-1").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}/hearts/sax.zarr"
+    obstore.delete(from_url(url), name)
 
 
 def test_a_published_store_reads_as_the_one_on_disk(built: Path, url: str) -> None:
     sent = publish(built, url)
     assert sent > 50
-    here, there = StoreReader(built), RemoteReader(url)
+    here, there = StoreReader(built), open_reader(url)
     assert there.attributes == here.attributes
     assert (len(there), there.names) == (len(here), here.names)
     wanted = [5, 0, 5, len(here) - 1]
     for name in here.names:
         np.testing.assert_array_equal(there.read(name, wanted), here.read(name, wanted))
-    assert published_problems(url) == []
+    assert verify_store(url) == []
     again = pickle.loads(pickle.dumps(there))
     np.testing.assert_array_equal(again.read("image", [3]), here.read("image", [3]))
 
@@ -72,24 +48,21 @@ def test_an_interrupted_copy_is_no_store_and_is_finished_by_the_same_call(built:
 
     with pytest.raises(Stop):
         publish(built, url, progress=stop)
-    with pytest.raises(HalfWritten, match="publish it again"):
-        RemoteReader(url)
+    with pytest.raises(IntegrityError, match=r"not an anatprep store: found no zarr\.json"):
+        open_reader(url)
     whole = sum(1 for path in built.rglob("*") if path.is_file())
     assert 0 < publish(built, url) < whole
-    assert published_problems(url) == []
+    assert verify_store(url) == []
 
 
 def test_what_changed_or_went_missing_there_is_found(built: Path, url: str) -> None:
     publish(built, url)
-    there = remote_store(url, read_only=False)
-    from zarr.core.buffer import default_buffer_prototype
-    from zarr.core.sync import sync
-
+    there = place_of(url)
     content = bytearray((built / "image/c/1/0/0").read_bytes())
     content[100] ^= 1
-    sync(there.set("image/c/1/0/0", default_buffer_prototype().buffer.from_bytes(bytes(content))))
-    sync(there.delete("line/c/0/0/0"))
-    problems = published_problems(url)
+    there.put("image/c/1/0/0", bytes(content))
+    remove(url, "line/c/0/0/0")
+    problems = verify_store(url)
     assert len(problems) == 2
     assert any("image/c/1/0/0 has changed" in one for one in problems)
     assert any("line/c/0/0/0 is missing" in one for one in problems)
@@ -106,10 +79,10 @@ def test_another_store_is_not_overwritten(built: Path, plan: BuildPlan, url: str
 
 
 def test_what_is_no_store_says_so(built: Path, url: str, plan: BuildPlan, tmp_path: Path) -> None:
-    with pytest.raises(HalfWritten, match="holds no store"):
-        RemoteReader(url)
+    with pytest.raises(IntegrityError, match="not an anatprep store: found nothing there"):
+        open_reader(url)
     with pytest.raises(WrongUse, match="no address of a store"):
-        remote_store("ftp://somewhere/x", read_only=True)
+        place_of("ftp://somewhere/x")
     assert is_url(url)
     assert not is_url(str(built))
     build(plan, tmp_path / "half.zarr")
@@ -118,6 +91,6 @@ def test_what_is_no_store_says_so(built: Path, url: str, plan: BuildPlan, tmp_pa
         publish(tmp_path / "half.zarr", url)
     publish(built, url)
     with pytest.raises(IntegrityError, match="no array"):
-        RemoteReader(url).read("nonsense", [0])
+        open_reader(url).read("nonsense", [0])
     with pytest.raises(WrongUse, match="read slices"):
-        RemoteReader(url).column("image")
+        open_reader(url).column("image")

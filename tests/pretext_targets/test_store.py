@@ -64,6 +64,7 @@ def test_the_attributes_say_what_training_needs(built: Path) -> None:
 def test_a_path_without_a_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="not an anatprep store: found nothing"):
         open_store(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("something else")
     with pytest.raises(IntegrityError, match=r"not an anatprep store: found no zarr\.json"):
         open_store(tmp_path)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 import zarr
 
 from dicomgeom.errors import IntegrityError, WrongVersion
-from pretext_targets.manifest import FileRecord, record_of
+from pretext_targets.folder import record_of
+from pretext_targets.place import FileRecord
 from pretext_targets.store import fields_of
 from pretext_targets.verify import verify_store
 
@@ -36,12 +38,14 @@ def test_a_store_just_built_is_sound(built: Path) -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_one_flipped_bit_is_found_in_every_array(store: Path, name: str) -> None:
+    draw = random.Random()
     (path,) = files_of(store, name, 2)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    place, bit = draw.randrange(len(content)), draw.randrange(8)
+    content[place] ^= 1 << bit
     path.write_bytes(content)
     problems = verify_store(store)
-    assert len(problems) == 1
+    assert len(problems) == 1, (place, bit)
     assert problems[0].startswith(f"{name}/c/2")
     assert "has changed since it was written" in problems[0]
 

@@ -1,0 +1,93 @@
+"""`anatprep predict`, from the DICOM images of enhanced and classic exams and back to DICOM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from cli.main import run
+from dicomgeom.catalogue import open_catalogue
+from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
+from pretext_targets.labelled import index_segmentations, read_labels
+from pretext_targets.reader import StoreReader
+
+ROOMY = (EXIT_DONE, EXIT_SOME_SKIPPED)
+
+
+@pytest.fixture(scope="module", params=["enhanced", "frame-per-file"])
+def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exams of this kind, their catalogue, a labelled store, and a run that learned for some steps."""
+    folder = tmp_path_factory.mktemp(request.param)
+    export, catalogue = folder / "export", folder / "catalogue"
+    words = ["--exams", "3", "--phases", "2", "--seed", "3", "--no-tissues", "--trap", request.param]
+    assert run(["phantom", str(export), *words, "--json"]) in ROOMY
+    assert run(["index", str(export), "-o", str(catalogue), "--json"]) in ROOMY
+    grid = ["--protocol", "cardiac-sax", "--size", "64", "--spacing-mm", "5", "--json"]
+    truth = str(folder / "export-truth" / "segmentations")
+    assert run(["import-labels", str(catalogue), truth, *grid, "-o", str(folder / "store")]) in ROOMY
+    settings = ["backbone.width=4", "batch_size=8", "steps=25", "optimiser.learning_rate=1e-2"]
+    pairs = [word for setting in settings for word in ("--set", setting)]
+    train = ["train", "segment-sax", "--store", str(folder / "store"), "-o", str(folder / "run")]
+    assert run([*train, *pairs, "--json"]) == EXIT_DONE
+    return folder
+
+
+def test_every_image_of_the_store_gets_its_segments_in_dicom(room: Path, tmp_path: Path) -> None:
+    out, catalogue = tmp_path / "out", open_catalogue(room / "catalogue")
+    words = ["--store", str(room / "store"), "-o", str(out), "--to", "seg"]
+    assert run(["predict", str(room / "run"), *words, "--catalogue", str(catalogue.folder)]) == EXIT_DONE
+    reader, found = StoreReader(room / "store"), index_segmentations(out)
+    rows = [row for row in catalogue.images.to_dicts() if found.find(row) is not None]
+    assert len(rows) == len(reader)
+    names = ("background", *found.segment_names[1:])
+    said = [
+        read_labels(str(found.files[found.find(row) or 0]), row["sop_instance_uid"], row["frame"], names)
+        for row in rows
+    ]
+    assert all(one.shape == (row["rows"], row["columns"]) for one, row in zip(said, rows, strict=True))
+    assert len({int(one.sum()) for one in said}) > 1
+
+
+def test_predictions_can_be_imported_as_labels_again(room: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["--store", str(room / "store"), "-o", str(out), "--to", "seg"]
+    assert run(["predict", str(room / "run"), *words, "--catalogue", str(room / "catalogue")]) == EXIT_DONE
+    grid = ["--protocol", "cardiac-sax", "--size", "64", "--spacing-mm", "5", "--json"]
+    again = tmp_path / "again"
+    assert run(["import-labels", str(room / "catalogue"), str(out), *grid, "-o", str(again)]) in ROOMY
+    nifti = tmp_path / "nifti"
+    assert run(["predict", str(room / "run"), "--store", str(room / "store"), "-o", str(nifti)]) == EXIT_DONE
+    reader, agreed = StoreReader(again), []
+    for key in np.unique(reader.column("stack_key"), axis=0):
+        rows = np.flatnonzero((reader.column("stack_key") == key).all(axis=1))
+        path = nifti / f"{bytes(key).hex()}.nii.gz"
+        if not path.is_file():  # slices not evenly spaced: a file each
+            continue
+        classes = np.atleast_3d(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
+        for row in rows:
+            place = int(reader.column("slice_index")[row])
+            phase = int(reader.column("phase_index")[row])
+            seen = reader.read("segmentation", np.array([row]))[0]
+            agreed.append(float((classes[phase, place] == seen).mean()))
+    # To the images' pixels and back again moves borders by less than a pixel of the store.
+    assert agreed
+    assert np.mean(agreed) > 0.9
+
+
+def test_objects_need_the_catalogue(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["predict", str(room / "run"), "--store", str(room / "store"), "-o", str(tmp_path / "out")]
+    assert run([*words, "--to", "seg"]) == EXIT_WRONG_USE
+    assert "--catalogue" in capsys.readouterr().err
+
+
+def test_what_was_written_is_counted(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    words = ["predict", str(room / "run"), "--store", str(room / "store"), "-o", str(tmp_path / "out")]
+    assert run([*words, "--json"]) == EXIT_DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"] == len(list((tmp_path / "out").iterdir()))
+    assert told["stacks"] == 3

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dicomgeom.catalogue import Catalogue, open_catalogue
+from dicomgeom.errors import NothingUsable, WrongUse
+from dicomgeom.index import index
+from dicomgeom.privacy import hashed
+from phantoms.export import write_exams
+from phantoms.options import ExportOptions
+from pretext_targets.build import build
+from pretext_targets.findings import read_findings
+from pretext_targets.plan import BuildPlan, plan_build
+from pretext_targets.protocol import Protocol, load_protocol
+from pretext_targets.reader import StoreReader
+from pretext_targets.verify import verify_store
+from tests.pretext_targets.conftest import PATIENTS
+
+SALT = bytes(range(32))
+ONE, OTHER = PATIENTS
+
+
+def table(folder: Path, text: str, name: str = "told.csv") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_columns_of_0_and_1_are_findings_and_others_are_not(tmp_path: Path) -> None:
+    path = table(tmp_path, "patient_id,age,tear,effusion\nA1,50,1,\nA2,1,0,True\n")
+    found = read_findings([path], SALT)
+    assert found.names == ("tear", "effusion")
+    assert found.of(b"no study", hashed(SALT, "A1")) == (1, -1)
+    assert found.of(b"no study", hashed(SALT, "A2")) == (0, 1)
+    assert found.of(b"no study", hashed(SALT, "A3")) == (-1, -1)
+
+
+def test_a_study_counts_before_its_patient(tmp_path: Path) -> None:
+    studies = table(tmp_path, "study_instance_uid,patient_id,tear\n1.2.3,A1,1\n1.2.4,A1,0\n")
+    found = read_findings([studies], SALT)
+    assert found.of(hashed(SALT, "1.2.4"), hashed(SALT, "A1")) == (0,)
+    assert found.of(hashed(SALT, "1.2.5"), hashed(SALT, "A1")) == (-1,)
+
+
+def test_the_three_files_of_mrnet_make_one_table(tmp_path: Path) -> None:
+    paths = [
+        table(tmp_path, "0000,1\n0001,1\n", "train-abnormal.csv"),
+        table(tmp_path, "0000,0\n0001,1\n", "train-acl.csv"),
+        table(tmp_path, "0001,0\n", "train-meniscus.csv"),
+        table(tmp_path, "1130,1\n", "valid-acl.csv"),
+    ]
+    found = read_findings(paths, SALT)
+    assert found.names == ("abnormal", "acl", "meniscus")
+    assert found.of(b"", hashed(SALT, "0000")) == (1, 0, -1)
+    assert found.of(b"", hashed(SALT, "0001")) == (1, 1, 0)
+    assert found.of(b"", hashed(SALT, "1130")) == (-1, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("name,tear\nA,1\n", "is no table of findings"),
+        ("0000,2\n", "is no table of findings"),
+        ("patient_id,age\nA,50\n", "no column of 0 and 1 only"),
+        ("patient_id,tear\nA,1\nA,0\n", "tells tear of an exam twice"),
+    ],
+)
+def test_what_is_no_table_of_findings_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(WrongUse, match=said) as caught:
+        read_findings([table(tmp_path, text)], SALT)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_broken_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"no table")
+    for path in (tmp_path / "nowhere.csv", tmp_path / "broken.parquet", tmp_path):
+        with pytest.raises(WrongUse, match="cannot be read"):
+            read_findings([path], SALT)
+
+
+def test_every_image_of_an_exam_gets_its_findings_and_the_hash_knows_them(
+    catalogue: Catalogue, protocol: Protocol, plan: BuildPlan, tmp_path: Path
+) -> None:
+    path = table(tmp_path, f"patient_id,tear,effusion\n{ONE},1,0\nsomebody else,0,0\n")
+    told = plan_build(catalogue, protocol, findings=read_findings([path], catalogue.salt))
+    build(told, tmp_path / "store.zarr")
+    reader = StoreReader(tmp_path / "store.zarr")
+    assert reader.attributes.finding_names == ("tear", "effusion")
+    assert verify_store(tmp_path / "store.zarr") == []
+    of_one = (reader.column("patient_key") == np.frombuffer(hashed(catalogue.salt, ONE), np.uint8)).all(
+        axis=1
+    )
+    findings = reader.column("findings")
+    assert 0 < of_one.sum() < len(reader)
+    assert (findings[of_one] == [1, 0]).all()
+    assert (findings[~of_one] == -1).all()
+    assert told.sha256 != plan.sha256
+    for file in (tmp_path / "store.zarr").rglob("*"):
+        assert not file.is_file() or b"somebody else" not in file.read_bytes()
+
+
+def test_a_table_of_other_exams_is_refused(catalogue: Catalogue, protocol: Protocol, tmp_path: Path) -> None:
+    findings = read_findings([table(tmp_path, "patient_id,tear\nsomebody else,0\n")], catalogue.salt)
+    with pytest.raises(NothingUsable, match="none of the 1 exams in the tables of findings"):
+        plan_build(catalogue, protocol, findings=findings)
+
+
+def test_the_truth_of_phantom_knees_is_a_table(tmp_path: Path) -> None:
+    small = ExportOptions(columns=64, rows=64, spacing_mm=2.5, dicomdir_share=0, nifti=False)
+    summary = write_exams(tmp_path / "export", exams=1, anatomy="knee", seed=2, options=small)
+    index([summary.folder], tmp_path / "catalogue")
+    opened = open_catalogue(tmp_path / "catalogue")
+    plan = plan_build(opened, load_protocol("knee-sag"), findings=read_findings([summary.truth], opened.salt))
+    assert plan.finding_names == ("abnormality", "acl_tear", "meniscus_tear")
+    truth = pl.read_parquet(summary.truth / "exams.parquet")
+    wanted = {
+        hashed(opened.salt, study): tuple(map(int, told))
+        for study, *told in truth.select("study_instance_uid", *plan.finding_names).iter_rows()
+    }
+    assert {one.study_key: one.findings for one in plan.slices} == wanted
