@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -42,6 +42,13 @@ class Measured(Settings):
 
     store: str
     split: str = "test"
+    by: Literal["evaluation", "diagnosis"] = "evaluation"
+    """What `evaluate` measures, or what `diagnose` makes of the segmentations."""
+
+    @property
+    def word(self) -> str:
+        """What tells it from others."""
+        return f"{self.store}-{self.split}" + ("" if self.by == "evaluation" else f"-{self.by}")
 
 
 class Arm(Settings):

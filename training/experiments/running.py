@@ -25,6 +25,7 @@ from dicomgeom.errors import AnatprepError
 from dicomgeom.progress import Progress, silent
 from pretext_targets.where import Where
 from training.checkpoint import write_json
+from training.diagnosis import DIAGNOSIS_FILE, diagnose
 from training.evaluate import EVALUATION_FILE, evaluate
 from training.experiments.cells import Cell, Plan
 from training.experiments.grid import Measured
@@ -53,7 +54,7 @@ class Room:
 
     def measured(self, cell: Cell, test: Measured) -> Path:
         """What a cell measured on a split of a store."""
-        return self.of(cell) / f"measured-{test.store}-{test.split}.json"
+        return self.of(cell) / f"measured-{test.word}.json"
 
 
 def is_done(room: Room, plan: Plan, cell: Cell) -> bool:
@@ -167,11 +168,11 @@ def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> 
     train(cell.recipe, stores, run, init=init, device=room.device, progress=progress)
     tests = plan.tests_of(cell)
     for test in tests:
-        found = evaluate(
-            run, room.stores[test.store], split=test.split, device=room.device, progress=progress
-        )
+        measure = diagnose if test.by == "diagnosis" else evaluate
+        found = measure(run, room.stores[test.store], split=test.split, device=room.device, progress=progress)
         write_json(room.measured(cell, test), found)
-    (run / EVALUATION_FILE).unlink(missing_ok=True)
+    for name in (EVALUATION_FILE, DIAGNOSIS_FILE):
+        (run / name).unlink(missing_ok=True)
     # A finished cell never goes on, and hundreds of checkpoints would fill a disk.
     (run / CHECKPOINT_FILE).unlink(missing_ok=True)
     is_parent = any(one.parent == cell for one in plan.cells)
@@ -180,13 +181,21 @@ def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> 
 
 
 def measured_values(found: Mapping[str, Any], measure: str) -> dict[str, float]:
-    """A measure of an evaluation: patient -> value; what is measured over all slices has the patient ""."""
-    for task in found["tasks"].values():
-        values = {key: one[measure] for key, one in task["patients"].items() if measure in one}
+    """A measure of an evaluation or a diagnosis: patient -> value.
+
+    What is measured of all patients at once, as an AUC is, has the patient "". "manual ..." is a measure of
+    the diagnosis on manual segmentations.
+    """
+    kind = "manual" if measure.startswith("manual ") else "automatic"
+    parts = found["tasks"].values() if "tasks" in found else [found[kind]]
+    for part in parts:
+        values = {key: one[measure] for key, one in part["patients"].items() if measure in one}
         if values:
             return values
-        if task.get("all_slices", {}).get(measure) is not None:
-            return {"": float(task["all_slices"][measure])}
+        for whole in ("all_slices", "auc"):
+            value = part.get(whole, {}).get(measure.removeprefix("manual "))
+            if value is not None:
+                return {"": float(value)}
     return {}
 
 
