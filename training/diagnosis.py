@@ -109,27 +109,28 @@ def diagnose(
         raise WrongUse(f"the forest learns from the training patients; test it on {' or '.join(SPLITS[1:])}")
     reader = StoreReader(store)
     truth = known_diagnoses(reader, rows_of(reader, "all"))
-    training = _with_diagnosis(manual_features(reader, sound_rows(reader, "train", "none"), progress), truth)
-    forest = Forest(*_arrays(training, truth), seed)
+    training = manual_features(reader, sound_rows(reader, "train", "none"), progress)
+    values, classes, learned_from = _arrays(training, truth)
+    forest = Forest(values, classes, seed)
     names = class_names(reader, max(truth.values()) + 1)
-    rows = sound_rows(reader, split, "none")
+    manual = manual_features(reader, sound_rows(reader, split, "none"), progress)
+    tested = {"manual": _tested(forest, manual, truth, names)}
+    if run is not None:
+        automatic = automatic_features(Path(run), reader, split, device=device, progress=progress)
+        tested["automatic"] = _tested(forest, automatic, truth, names)
     result: dict[str, Any] = {
         "version": DIAGNOSIS_VERSION,
         "split": split,
         "store": reader.attributes.plan_sha256,
-        "weights": None if run is None else weights_sha256(run),
+        "weights": None if run is None else weights_sha256(Path(run)),
         "classes": list(names),
         "features": list(FEATURES),
         "left_out": [name for name, used in zip(FEATURES, forest.used, strict=True) if not used],
-        "trained_on": len(training),
-        "manual": _tested(
-            forest, _with_diagnosis(manual_features(reader, rows, progress), truth), truth, names
-        ),
+        "trained_on": len(learned_from),
+        **tested,
     }
     if run is not None:
-        found = automatic_features(run, reader, split, device=device, progress=progress)
-        result["automatic"] = _tested(forest, _with_diagnosis(found, truth), truth, names)
-        write_json(run / DIAGNOSIS_FILE, result)
+        write_json(Path(run) / DIAGNOSIS_FILE, result)
     return result
 
 
@@ -202,30 +203,28 @@ def _segmenting(model: Model) -> str:
     return labels[0]
 
 
-def _with_diagnosis(features: ByPatient, truth: Mapping[str, int]) -> ByPatient:
-    return {patient: values for patient, values in features.items() if patient in truth}
-
-
-def _arrays(features: ByPatient, truth: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Features (n, 10) and classes (n,) of patients in the order of their keys.
+def _arrays(
+    features: ByPatient, truth: Mapping[str, int]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], list[str]]:
+    """Features (n, 10), classes (n,) and keys of the patients whose diagnosis is known, by key.
 
     Raises
     ------
     NothingUsable
         There are none.
     """
-    if not features:
+    patients = sorted(features.keys() & truth.keys())
+    if not patients:
         raise NothingUsable(
             "no patient has both a segmentation and a known diagnosis; choose another split or store"
         )
-    patients = sorted(features)
-    return np.stack([features[one] for one in patients]), np.array([truth[one] for one in patients])
+    return np.stack([features[one] for one in patients]), np.array([truth[one] for one in patients]), patients
 
 
 def _tested(
     forest: Forest, features: ByPatient, truth: Mapping[str, int], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    values, classes = _arrays(features, truth)
+    values, classes, patients = _arrays(features, truth)
     said = forest.probabilities(values, len(names))
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (classes, said.argmax(axis=1)), 1)
@@ -254,6 +253,6 @@ def _tested(
                     float(values[row, one]) if np.isfinite(values[row, one]) else None for one in measured
                 ],
             }
-            for row, patient in enumerate(sorted(features))
+            for row, patient in enumerate(patients)
         },
     }

@@ -110,18 +110,7 @@ def evaluate(
     recipe, facts = configuration.recipe, facts_of(reader.attributes)
     rows = sound_rows(reader, split, recipe.normalise)
     left_out = np.setdiff1d(rows_of(reader, split), rows)
-    seen = read_seen_patients(run)
-    refuse_seen(seen, reader, rows, split)
-    result: dict[str, Any] = {
-        "version": EVALUATION_VERSION,
-        "split": split,
-        "protocol": facts.protocol,
-        "store": reader.attributes.plan_sha256,
-        "weights": weights_sha256(run),
-        "ancestors_known": seen.ancestors_known,
-        "patients_comparable": seen.comparable_with(patients_of(reader, rows_of(reader, "all"))),
-        "images_left_out": len(left_out),
-    }
+    refuse_seen(read_seen_patients(run), reader, rows, split)
     found: dict[str, Any] = {}
     for label in _measurable(model):
         task = model.task(label)
@@ -130,19 +119,30 @@ def evaluate(
             if len(usable):
                 check_same(configuration.facts[label], facts, task)
                 measured = _measured(model, label, reader, usable, recipe, chosen, progress)
-                found[label] = {
-                    "images": len(usable),
-                    **_completeness(reader, usable, left_out),
-                    **measured.summary(),
-                }
+                about = {"images": len(usable), **_completeness(reader, usable, left_out)}
+                found[label] = about | measured.summary()
     if not found:
         raise NothingUsable(
             f"no image of the split {split!r} of the store has a label for {', '.join(model.labels)}; "
             "choose another split or store"
         )
-    result |= {"tasks": found}
+    result = _ground(run, reader, split) | {"images_left_out": len(left_out), "tasks": found}
     write_json(run / EVALUATION_FILE, result)
     return result
+
+
+def _ground(run: Path, reader: StoreReader, split: str) -> dict[str, Any]:
+    """What the measures rest on."""
+    seen = read_seen_patients(run)
+    return {
+        "version": EVALUATION_VERSION,
+        "split": split,
+        "protocol": facts_of(reader.attributes).protocol,
+        "store": reader.attributes.plan_sha256,
+        "weights": weights_sha256(run),
+        "ancestors_known": seen.ancestors_known,
+        "patients_comparable": seen.comparable_with(patients_of(reader, rows_of(reader, "all"))),
+    }
 
 
 def weights_sha256(run: Path) -> str:
