@@ -38,6 +38,9 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    any_spacing: Annotated[
+        bool, typer.Option("--any-spacing", help="Pixels may have another size than in training.")
+    ] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -52,7 +55,9 @@ def evaluate(
     from training.evaluate import evaluate as measure
 
     with screen.progress() as progress:
-        measures = measure(run, store, split=split.value, device=device, progress=progress)
+        measures = measure(
+            run, store, split=split.value, any_spacing=any_spacing, device=device, progress=progress
+        )
         compared: dict[str, Any] = {}
         if against is not None:
             from training.run_comparison import compared as compare

@@ -73,7 +73,13 @@ SPACING_TOLERANCE_MM = 1e-3
 
 
 def evaluate(
-    run: Path, store: Where, *, split: str = "test", device: str = "auto", progress: Progress = silent
+    run: Path,
+    store: Where,
+    *,
+    split: str = "test",
+    any_spacing: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure a finished run on one split of a store, and write ``evaluation.json`` into the run.
 
@@ -83,6 +89,9 @@ def evaluate(
         A path or a URL.
     split
         "test", "validation", "train" or "all".
+    any_spacing
+        Whether the store's pixels may have another size than those the run was trained on, as where a set
+        lost its spacing.
 
     Returns
     -------
@@ -117,7 +126,7 @@ def evaluate(
         if task.needs <= set(reader.names):
             usable = rows[task.usable(label_columns(reader, task, rows))]
             if len(usable):
-                check_same(configuration.facts[label], facts, task)
+                check_same(configuration.facts[label], facts, task, any_spacing=any_spacing)
                 measured = _measured(model, label, reader, usable, recipe, chosen, progress)
                 about = {"images": len(usable), **_completeness(reader, usable, left_out)}
                 found[label] = about | measured.summary()
@@ -204,12 +213,12 @@ def _completeness(reader: StoreReader, rows: Rows, left_out: Rows) -> dict[str, 
     return {"volumes": len(measured), "volumes_incomplete": len(measured & damaged)}
 
 
-def check_same(trained: StoreFacts, given: StoreFacts, task: Task) -> None:
+def check_same(trained: StoreFacts, given: StoreFacts, task: Task, *, any_spacing: bool = False) -> None:
     """The labels must mean the same as those the run was trained on, and a pixel be as large."""
-    if abs(trained.spacing_mm - given.spacing_mm) > SPACING_TOLERANCE_MM:
+    if not any_spacing and abs(trained.spacing_mm - given.spacing_mm) > SPACING_TOLERANCE_MM:
         raise WrongUse(
             f"the run was trained on pixels of {trained.spacing_mm:g} mm, those of the store are "
-            f"{given.spacing_mm:g} mm; build the store with the same spacing"
+            f"{given.spacing_mm:g} mm; build the store with the same spacing, or say --any-spacing"
         )
     for name, needed in (
         ("segment_names", "segmentation"),

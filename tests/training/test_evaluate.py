@@ -180,6 +180,21 @@ def test_the_stores_of_the_pretraining_must_be_comparable_too(
     assert evaluate(other, related, split="train")["patients_comparable"]
 
 
+def test_pixels_of_another_size_have_to_be_allowed(
+    segmenting_run: Path, labelled_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store.zarr"
+    shutil.copytree(labelled_store, store)
+    described = json.loads((store / "zarr.json").read_text())
+    described["attributes"]["anatprep"]["spacing_mm"] = 1.5
+    (store / "zarr.json").write_text(json.dumps(described))
+    with pytest.raises(WrongUse, match=r"pixels of 2 mm, those of the store are 1\.5 mm; .*--any-spacing"):
+        evaluate(segmenting_run, store)
+    found = evaluate(segmenting_run, store, any_spacing=True)["tasks"]["segmentation"]["mean"]
+    same = evaluate(segmenting_run, labelled_store)["tasks"]["segmentation"]["mean"]
+    assert found["dice mean"] == same["dice mean"]
+
+
 def test_images_that_cannot_be_read_are_counted(
     segmenting_run: Path, labelled_store: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,8 @@ class Measured(Settings):
     split: str = "test"
     by: Literal["evaluation", "diagnosis"] = "evaluation"
     """What `evaluate` measures, or what `diagnose` makes of the segmentations."""
+    any_spacing: bool = False
+    """Whether its pixels may have another size than those of the training, as where a set lost its spacing."""
 
     @property
     def word(self) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> 
     train(cell.recipe, stores, run, init=init, device=room.device, progress=progress)
     tests = plan.tests_of(cell)
     for test in tests:
-        measure = diagnose if test.by == "diagnosis" else evaluate
+        measure = diagnose if test.by == "diagnosis" else partial(evaluate, any_spacing=test.any_spacing)
         found = measure(run, room.stores[test.store], split=test.split, device=room.device, progress=progress)
         write_json(room.measured(cell, test), found)
     for name in (EVALUATION_FILE, DIAGNOSIS_FILE):
