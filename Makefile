@@ -33,8 +33,9 @@ fuzz: $(STAMP) ## compare our header reader with pydicom on mutated files, for a
 	mkdir -p .fuzz
 	$(BIN)/python -m tests.fuzz.header_reader -max_total_time=60 -artifact_prefix=.fuzz/
 
-soak: $(STAMP) ## kill indexing, builds and trainings twenty times each
+soak: $(STAMP) ## kill indexing, builds and trainings twenty times each, then run the slow tests
 	ANATPREP_KILLS=20 $(BIN)/python -m pytest -k "kill" tests
+	$(BIN)/python -m pytest -m slow tests
 
 realism: $(STAMP) ## train on digital hearts alone, test on real ones: hours on a CPU, resumable
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.realism $(REALISM) --acdc $(ANATPREP_REAL_DATA)/cardiac-acdc --knee $(ANATPREP_REAL_DATA)/knee-flothesof

@@ -51,9 +51,10 @@ class Account:
 
 
 def account(plan: BuildPlan, cluster: Any, work: Path) -> Account:
-    """Build once on a cluster that is up."""
+    """Build once on a cluster that is up, or without one in this process."""
     marks: list[float] = []
-    workers = [psutil.Process(worker.pid) for worker in cluster.workers.values()]
+    workers = [] if cluster is None else [psutil.Process(one.pid) for one in cluster.workers.values()]
+    address = None if cluster is None else cluster.scheduler_address
 
     def mark(what: str, *, done: int, total: int | None) -> None:
         marks.append(time.perf_counter())
@@ -64,7 +65,7 @@ def account(plan: BuildPlan, cluster: Any, work: Path) -> Account:
 
     with tempfile.TemporaryDirectory(dir=work) as folder:
         began, here, before = time.perf_counter(), time.process_time(), used()
-        build(plan, Path(folder) / "s.zarr", scheduler=cluster.scheduler_address, shard=SHARD, progress=mark)
+        build(plan, Path(folder) / "s.zarr", scheduler=address, shard=SHARD, progress=mark)
         ended, after = time.perf_counter(), used()
         return Account(
             clock=len(plan.examples) / (ended - began),
@@ -76,11 +77,11 @@ def account(plan: BuildPlan, cluster: Any, work: Path) -> Account:
 
 
 def accounts_of_workers(plan: BuildPlan, work: Path, rounds: int) -> dict[int, list[Account]]:
-    """One and two workers in turns, after a turn that only loads what they need."""
-    found: dict[int, list[Account]] = {1: [], 2: []}
+    """No worker but this process (0), one and two in turns, after a turn that only loads what they need."""
+    found: dict[int, list[Account]] = {0: [], 1: [], 2: []}
     with local_cluster(1) as one, local_cluster(2) as two:
         for turn in range(rounds + 1):
-            for count, cluster in ((1, one), (2, two)):
+            for count, cluster in ((0, None), (1, one), (2, two)):
                 told = account(plan, cluster, work)
                 if turn:
                     found[count].append(told)
@@ -106,6 +107,10 @@ def report(plan: BuildPlan, work: Path, rounds: int) -> float:
         (both.workers_s + both.here_s - both.alone_s) / 2 + both.alone_s
     )
     say(f"  two workers / one: {ratio:.2f} by the clock (load {os.getloadavg()[0]:.1f})")
+    beside = statistics.median(
+        both.clock / alone.clock for both, alone in zip(found[2], found[0], strict=True)
+    )
+    say(f"  two workers / this process without a cluster (`--workers 1`): {beside:.2f}")
     say(f"  processor time alone would allow {free:.2f} on two cores that nobody else uses")
     return ratio
 

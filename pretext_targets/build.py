@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from dicomgeom.errors import AnatprepError, HalfWritten, NothingUsable, Unreachable, WrongUse
@@ -142,6 +143,8 @@ def attributes_of(
         parts.append("findings")
     if plan.tissues is not None:
         parts.append("tissue")
+    if np.isfinite([one.slice_distance_mm for one in plan.slices]).any():
+        parts.append("distance")
     return StoreAttributes(
         protocol=protocol.as_dict(),
         plan_sha256=plan.sha256,

@@ -100,7 +100,8 @@ def draw_heatmaps(line: Any, sigma_px: Any, rows: int, columns: int) -> Any:
     xp = _namespace(line)
     given = _as_float32(xp, line, line)
     absent = xp.isnan(given).any(-1)[..., None]
-    zero = _as_float32(xp, 0.0, line)
+    # A number copied to a GPU would wait for all that is still to be computed there.
+    zero = np.float32(0.0) if xp is np else given.new_zeros(())
     known = xp.where(absent, zero, given)
     sigma = _as_float32(xp, sigma_px, line)[..., None, None, None]
     x, y = _axis(xp, columns, line), _axis(xp, rows, line)

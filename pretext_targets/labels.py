@@ -53,6 +53,8 @@ class SliceLabels:
     """What the grid's centre is."""
     placed: bool = True
     """Whether the planes are known to lie there; False: they only count rows, columns and slices."""
+    slice_distance_mm: float = np.nan
+    """Of neighbouring slices, where that is known and their place is not."""
     facts: PatientFacts = NOTHING_TOLD
     """What the set tells of the patient."""
     findings: tuple[int, ...] = ()

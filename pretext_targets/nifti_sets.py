@@ -129,6 +129,7 @@ class _Draft:
         self.rows: list[dict[str, Any]] = []
         self.skipped: list[dict[str, Any]] = []
         self.untold: list[str] = []
+        self.agreeing, self.contradicting = 0, 0
         self.drawn: list[NiftiAnnotation] = []
         self.digests: list[str] = []
         self.places: dict[tuple[str, int], int] = {}
@@ -149,12 +150,21 @@ class _Draft:
             self.left_out.append((stack_id, None, len(subject.images), reason))
             return
         self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
+        self._compare(volumes, labels[0][1].facts)
         chosen = self._chosen(stack_id, volumes, labels[0][1].facts)
         for stored, one in labels:
             for place, volume in enumerate(volumes):
                 self._add_image(one, stored, volume, subject, taken=place in chosen)
             self.slices.append(one)
         self._stacks += 1
+
+    def _compare(self, volumes: Sequence[Volume], facts: PatientFacts) -> None:
+        """Count whether the told phases are those that somebody labelled."""
+        told = {facts.ed_phase, facts.es_phase} - {-1}
+        labelled = {volume.phase_index for volume in volumes if volume.labels is not None}
+        if told and labelled - {None}:
+            self.agreeing += bool(told & labelled)
+            self.contradicting += not told & labelled
 
     def _chosen(self, stack_id: str, volumes: Sequence[Volume], facts: PatientFacts) -> set[int]:
         """Places of the volumes that become examples, as the protocol's `frames` says."""
@@ -198,7 +208,8 @@ class _Draft:
     def _labels(self, subject: Subject, stack_id: str, phases: int) -> list[tuple[int, SliceLabels]]:
         """Every slice, base first where that is known, with its place in the files."""
         opened = open_nifti(str(subject.images[0]))
-        planes, placed = planes_of(opened, self.protocol, placed=self.manifest.geometry == "present")
+        believed = self.manifest.geometry == "present"
+        planes, placed, distance_mm = planes_of(opened, self.protocol, placed=believed)
         count = len(planes)
         order = range(count - 1, -1, -1) if self.base == "last" else range(count)
         key = f"{self.manifest.name}/{subject.name}"
@@ -225,6 +236,7 @@ class _Draft:
                         study_key=hashed(self.salt, f"{key}/study"),
                         stack_key=hashed(self.salt, stack_id),
                         placed=placed,
+                        slice_distance_mm=distance_mm,
                         facts=NOTHING_TOLD if self.facts is None else self.facts.of(subject.name),
                     ),
                 )
@@ -240,6 +252,11 @@ class _Draft:
                 f"{self.folder} holds {what} of view {protocol.carrier} in the layout of {name}; "
                 f"it should look like {self.manifest.layout[0].path}"
             )
+        if self.contradicting and not self.agreeing:
+            raise WrongUse(
+                f"{self.folder}: none of {self.contradicting} patients has a label map at the ED or ES "
+                f"that is told; facts.first_frame of the manifest {name} may be wrong"
+            )
         names = segment_order(self.codes.values())
         examples, skipped = self._table(self.rows), self._table(self.skipped)
         fingerprint = Fingerprint()
@@ -247,6 +264,9 @@ class _Draft:
         fingerprint.add([hashed(self.salt, name).hex()])
         if self.facts is not None:
             fingerprint.add([self.facts.names, [astuple(one.facts) for one in self.slices]])
+        distances = [one.slice_distance_mm for one in self.slices]
+        if np.isfinite(distances).any():
+            fingerprint.add(distances)
         fingerprint.add_table(examples)
         fingerprint.add_table(skipped)
         return BuildPlan(

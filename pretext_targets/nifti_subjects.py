@@ -101,8 +101,8 @@ def _anything_drawn(path: Path, volume: int, slices: int) -> bool:
     return any(read_nifti_slice(str(path), volume * slices + place).any() for place in range(slices))
 
 
-def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[ImagePlane], bool]:
-    """The plane of every slice, and whether it really lies there.
+def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[ImagePlane], bool, float]:
+    """The plane of every slice, whether it really lies there, and how far apart slices are if it does not.
 
     Parameters
     ----------
@@ -133,4 +133,5 @@ def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[Im
         )
         for place in range(int(slices))
     ]
-    return planes, placed
+    known = not placed and not lost and len(planes) > 1
+    return planes, placed, float(opened.header.get_zooms()[2]) if known else np.nan

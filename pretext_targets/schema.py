@@ -11,7 +11,7 @@ from typing import Literal
 
 from pretext_targets.tissue_table import UNKNOWN_TISSUE
 
-Part = Literal["", "rasters", "segmentation", "diagnosis", "findings", "tissue"]
+Part = Literal["", "rasters", "segmentation", "diagnosis", "findings", "tissue", "distance"]
 
 FIXED_AXES: Mapping[str, int] = {
     "box": 9,
@@ -119,6 +119,14 @@ SCHEMA: tuple[Field, ...] = (
         -1,
         "1 present, 0 absent for each of `finding_names` in the exam; -1 unknown",
         "findings",
+    ),
+    Field(
+        "slice_distance_mm",
+        _E,
+        "float32",
+        NAN,
+        "distance of neighbouring slices where their place is unknown; NaN unknown",
+        "distance",
     ),
     Field("tissue", _PIXELS, "uint8", UNKNOWN_TISSUE, "index into `tissues`; 255 = unknown", "tissue"),
 )

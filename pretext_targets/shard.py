@@ -185,6 +185,8 @@ def label_values(labels: SliceLabels, attributes: StoreAttributes) -> Arrays:
     }
     if "diagnosis" in attributes.parts:
         values |= asdict(labels.facts)
+    if "distance" in attributes.parts:
+        values["slice_distance_mm"] = np.float32(labels.slice_distance_mm)  # type: ignore[assignment]
     if "findings" in attributes.parts:
         values["findings"] = np.array(labels.findings, dtype=np.int8)
     if "rasters" in attributes.parts:

@@ -55,7 +55,7 @@ class Recipe(Settings):
     tasks: TaskOptions = TaskOptions()
     init: InitSettings = InitSettings()
     amp: bool | Literal["everywhere"] = True
-    """bfloat16 where it does no harm: on a GPU, or "everywhere", for CPUs that compute with it (avx512_bf16)."""
+    """bfloat16 where it does no harm: on a GPU, or "everywhere", for CPUs that compute with it."""
     compiled: bool = False
     """Whether torch.compile is tried on the network; where it does not work the run goes on without."""
     log_every: int = Field(default=50, ge=1)

@@ -135,6 +135,19 @@ def test_an_affine_that_is_true_places_the_grid_and_the_last_slice_may_be_the_ba
         assert reader.column("location")[example] == pytest.approx(1 - place / (SLICES - 1))
 
 
+def test_the_distance_of_slices_without_a_place_is_kept(grid: Protocol, tmp_path: Path) -> None:
+    for number, affine in ((1, None), (2, np.eye(4))):
+        folder = tmp_path / "acdc" / "training" / f"patient{number:03d}"
+        save(folder / f"patient{number:03d}_frame01.nii.gz", image(number), affine)
+        save(folder / f"patient{number:03d}_frame01_gt.nii.gz", drawn(number), affine)
+    build(plan_nifti(tmp_path / "acdc", grid, load_data_manifest("acdc")), tmp_path / "store")
+    assert verify_store(tmp_path / "store") == []
+    found = StoreReader(tmp_path / "store").column("slice_distance_mm")
+    # An affine that is the identity has lost its spacing, so that nothing is known of the second patient.
+    assert np.isfinite(found).sum() == np.isnan(found).sum() == SLICES
+    assert set(found[np.isfinite(found)].tolist()) == {10.0}
+
+
 def test_where_the_spacing_was_lost_pixels_are_taken_as_they_are(grid: Protocol, tmp_path: Path) -> None:
     own = save(tmp_path / "set" / "patient001_frame01.nii.gz", image(1), np.eye(4))
     save(tmp_path / "set" / "patient001_frame01_gt.nii.gz", drawn(1), np.eye(4))

@@ -133,6 +133,18 @@ def test_where_ed_is_not_told_all_phases_are_taken_and_it_is_counted(grid: Proto
     assert (summary.examples, summary.stacks_with_all_phases) == (SLICES * PHASES, 1)
 
 
+def test_a_table_that_counts_otherwise_than_its_manifest_says_is_noticed(
+    grid: Protocol, tmp_path: Path
+) -> None:
+    acdc_patient(tmp_path, 7, info_of("HCM", ed=2, es=5))
+    with pytest.raises(
+        WrongUse, match=r"none of 1 patients has a label map at .*first_frame of the manifest acdc"
+    ):
+        plan_nifti(tmp_path, grid, ACDC)
+    acdc_patient(tmp_path, 8, info_of("HCM"))
+    assert len(plan_nifti(tmp_path, grid, ACDC).examples) == 2 * SLICES * PHASES
+
+
 def test_other_facts_are_another_plan(grid: Protocol, tmp_path: Path) -> None:
     place = acdc_patient(tmp_path, 7, info_of("HCM"))
     before = plan_nifti(tmp_path, grid, ACDC).sha256

@@ -43,6 +43,7 @@ class Findings(Task):
     needs = frozenset({"findings"})
     trains = "encoder"
     unit = "series"
+    column: Tensor
     on: Tensor
     present_weight: Tensor
 
@@ -58,6 +59,7 @@ class Findings(Task):
             )
         self.columns = [stored.index(name) for name in self.label_names]
         self.absent = [head_name(name) for name in labels if name not in stored]
+        self.register_buffer("column", torch.tensor(self.columns), persistent=False)
         ones = torch.ones(len(self.label_names))
         self.register_buffer("on", ones.bool(), persistent=False)
         self.register_buffer("present_weight", ones, persistent=False)
@@ -94,7 +96,7 @@ class Findings(Task):
         # A row for each slice, of which as many are used as there are series: their number would have to be
         # waited for.
         wanted = torch.full_like(logits, UNKNOWN)
-        truth = batch.labels["findings"][:, self.columns].float()
+        truth = batch.labels["findings"].index_select(1, self.column).float()
         wanted.scatter_reduce_(0, batch.unit[:, None].expand_as(truth), truth, "amax")
         known = (wanted != UNKNOWN) & self.on
         weight = torch.where(wanted == 1.0, self.present_weight, 1.0) * known
@@ -125,5 +127,5 @@ class Findings(Task):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """`diagnosis` (b, labels): 1 present, 0 absent, NaN unknown, as the exam of each slice has it."""
-        truth = batch.labels["findings"][:, self.columns].float()
+        truth = batch.labels["findings"].index_select(1, self.column).float()
         return {"diagnosis": torch.where((truth == UNKNOWN) | ~self.on, torch.nan, truth)}
