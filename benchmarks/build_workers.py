@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from benchmarks.build import catalogue_of, planned, say
+from benchmarks.build_export import catalogue_of, planned, say
 from pretext_targets.build import BuildPlan, build
 from pretext_targets.run import local_cluster
 
