@@ -33,7 +33,8 @@ def import_labels(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="CATALOGUE|FOLDER", help="What `anatprep index` wrote, or a folder of NIfTI files."
+            metavar="CATALOGUE|FOLDER",
+            help="What `anatprep index` wrote, or a folder of NIfTI files or NumPy arrays.",
         ),
     ],
     output: Annotated[
@@ -56,7 +57,7 @@ def import_labels(
     ] = 1,
     manifest: Annotated[
         str | None,
-        typer.Option("--manifest", help="Of a folder of NIfTI files: acdc, mms, mms-2 or a TOML file."),
+        typer.Option("--manifest", help="Of a FOLDER: acdc, mms, mms-2, mrnet or a TOML file."),
     ] = None,
     protocol: Annotated[
         str, typer.Option("--protocol", help="The grid and the views: a shipped name or a TOML file.")
@@ -65,7 +66,7 @@ def import_labels(
     spacing_mm: Annotated[float | None, typer.Option("--spacing-mm", help="Spacing of the grid.")] = None,
     frames: FramesOption = None,
     salt_file: Annotated[
-        Path | None, typer.Option("--salt-file", help="Of a folder of NIfTI files: the salt of the keys.")
+        Path | None, typer.Option("--salt-file", help="Of a FOLDER: the salt of the keys.")
     ] = None,
     tissues: Annotated[
         Path | None,
@@ -83,7 +84,7 @@ def import_labels(
     if tissues is not None and segmentations is None:
         raise WrongUse("--tissues goes with a CATALOGUE, not with a FOLDER of NIfTI files")
     if (segmentations is None) == (manifest is None):
-        raise WrongUse("give CATALOGUE and SEGMENTATIONS, or a FOLDER of NIfTI files and its --manifest")
+        raise WrongUse("give CATALOGUE and SEGMENTATIONS, or a FOLDER of files and its --manifest")
 
     from pretext_targets.build import build
     from training.recipe import shipped_recipes
@@ -101,6 +102,7 @@ def import_labels(
     refuse_empty(summary)
     fitting = f"segment-{wanted.carrier.lower()}"
     recipe = fitting if fitting in shipped_recipes() else "RECIPE"
+    recipe = "diagnose-knee" if plan.finding_names and not plan.segment_names else recipe
     screen.next_command(command_line("anatprep", "train", recipe, "--store", output, "-o", "RUN"))
     screen.finish(summary.as_json(), skipped=bool(summary.left_out or summary.invalid))
 
@@ -110,10 +112,13 @@ def _plan_folder(
 ) -> BuildPlan:
     from dicomgeom.data_manifest import load_data_manifest
     from dicomgeom.privacy import read_salt
+    from pretext_targets.array_sets import plan_arrays
     from pretext_targets.nifti_sets import plan_nifti
 
     salt = b"" if salt_file is None else read_salt(salt_file)
-    return plan_nifti(folder, wanted, load_data_manifest(manifest), salt=salt, progress=progress)
+    described = load_data_manifest(manifest)
+    plan = plan_arrays if described.format == "npy" else plan_nifti
+    return plan(folder, wanted, described, salt=salt, progress=progress)
 
 
 def _plan_catalogue(

@@ -79,25 +79,30 @@ def index(
     room = Workspace.at(workspace)
     catalogue = output or room.create().catalogue
 
-    from dicomgeom.catalogue import open_catalogue
-    from dicomgeom.data_manifest import incomplete, keep_data_manifest, load_data_manifest
-    from dicomgeom.index import index as index_sources
-    from dicomgeom.phase_table import write_phases
-
     if manifest is not None:
+        from dicomgeom.data_manifest import load_data_manifest
+
         load_data_manifest(manifest)  # complains before anything is read
-    with screen.progress() as progress:
+    from dicomgeom.workers import team_of
+
+    with screen.progress() as progress, team_of(workers, scheduler) as team:
+        # Loaded only now: other processes load the same, side by side with this one.
+        from dicomgeom.index import index as index_sources
+
         summary = index_sources(
             sources,
             catalogue,
             salt_file=salt_file,
             strict_frames=strict_frames,
             views=views,
-            workers=workers,
-            scheduler=scheduler,
+            team=team,
             progress=progress,
         )
-        if propose_ed_es:
+    if propose_ed_es:
+        from dicomgeom.catalogue import open_catalogue
+        from dicomgeom.phase_table import write_phases
+
+        with screen.progress() as progress:
             write_phases(open_catalogue(catalogue), progress=progress)
     screen.heading(f"catalogue {summary.catalogue}")
     screen.say(
@@ -109,6 +114,8 @@ def index(
     screen.counts("left out because", summary.reasons)
     missing = []
     if manifest is not None:
+        from dicomgeom.data_manifest import incomplete, keep_data_manifest
+
         missing = incomplete(keep_data_manifest(manifest, catalogue), sources)
         for line in missing:
             screen.say(f"not as the manifest says: {line}")

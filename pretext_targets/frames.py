@@ -13,6 +13,7 @@ from dicomgeom.errors import UnusableFile
 from dicomgeom.pixels import read_image
 from dicomgeom.plain_pixels import read_plain_image
 from pretext_targets.annotations import Annotation
+from pretext_targets.arrays import is_array, read_array_image
 from pretext_targets.labels import SliceLabels
 from pretext_targets.manifest import Sums
 from pretext_targets.nifti import is_nifti, read_nifti_image
@@ -59,6 +60,8 @@ def grid_pixels(source: Source, labels: SliceLabels) -> NDArray[np.float32]:
 def _read(source: Source) -> NDArray[np.float32]:
     if is_nifti(source.path):
         return read_nifti_image(str(Path(source.root, source.path)), source.frame)
+    if is_array(source.path):
+        return read_array_image(str(Path(source.root, source.path)), source.frame)
     plain = read_plain_image(source.root, source.path, source.frame)
     return read_image(source.root, source.path, source.frame) if plain is None else plain
 
