@@ -33,7 +33,8 @@ from benchmarks.export_of_any_size import PHASES, SLICES, write_export
 from dicomgeom import batches, reading
 from dicomgeom.batches import Rows, repeated
 from dicomgeom.header import READ_TAGS
-from dicomgeom.scan import Scanner, quiet
+from dicomgeom.quietness import quiet
+from dicomgeom.scan import Scanner
 from dicomgeom.sources import FoundFile, list_files
 
 OPEN_DELAY_S = 0.005

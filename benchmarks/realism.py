@@ -14,8 +14,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ RECIPE = {
     "tasks.segmentation.dice": "1.0",
     "checkpoint_every": "100",
     "validate_every": "1000000",
+    "amp": "everywhere",
 }
 """What differs from the shipped recipe segment-sax, whose width and length are for a GPU."""
 
@@ -71,9 +71,9 @@ class Variant:
     augment: bool = True
 
 
-NO_VARIETY, ORGANS = Variety(False, False, False), Variety(False, True, False)
-HEARTS, ALL = Variety(True, True, False), Variety()
-FULL = Variant("all of these", Look(), ALL)
+NO_VARIETY, ORGANS, HEARTS = Variety(), Variety(organs=True), Variety(hearts=True, organs=True)
+CHOSEN = Variant("chosen: all down to coil shading", Look(), NO_VARIETY)
+"""The best of the table on the tuning patients, and so the one that is reported."""
 
 TABLE = (
     Variant("ventricles on a plain background", Look(False, "fixed", False, False, False), NO_VARIETY),
@@ -83,8 +83,8 @@ TABLE = (
     Variant("+ coil shading, dark bands", Look(), NO_VARIETY),
     Variant("+ random organs", Look(), ORGANS),
     Variant("+ spread of hearts", Look(), HEARTS),
-    Variant("without these, published contrast", Look(contrast="published"), HEARTS),
-    Variant("without these, no augmentation", Look(), HEARTS, augment=False),
+    Variant("+ spread of hearts, but published contrast", Look(contrast="published"), HEARTS),
+    Variant("+ spread of hearts, but no augmentation", Look(), HEARTS, augment=False),
 )
 
 
@@ -97,7 +97,7 @@ class Effort:
     width: int
 
 
-MAIN, EACH = Effort(stacks=140, steps=2000, width=12), Effort(stacks=60, steps=600, width=8)
+MAIN, EACH = Effort(stacks=120, steps=2400, width=12), Effort(stacks=60, steps=600, width=8)
 
 
 def _hash(*parts: Any) -> str:
@@ -142,26 +142,6 @@ def _build(images: Path, store: Path) -> None:
     build(plan_nifti(images, grid, acdc.model_copy(update={"own_splits": (train_all,)})), store)
 
 
-@contextmanager
-def bfloat16_on_cpu() -> Iterator[None]:
-    """Let the trainer's autocast hold on the CPU too: 1.8 times faster where it has such instructions.
-
-    The trainer itself asks for bfloat16 on a GPU only.
-    """
-    import torch
-
-    plain = torch.autocast
-
-    def always(device: str, kind: Any = torch.bfloat16, enabled: bool = True) -> Any:
-        return plain(device, torch.bfloat16, enabled=True)
-
-    torch.autocast = always  # type: ignore[misc, assignment]
-    try:
-        yield
-    finally:
-        torch.autocast = plain  # type: ignore[misc]
-
-
 def weights_of(out: Path, variant: Variant, effort: Effort, say: Callable[[str], None]) -> Path:
     """Train a variant, or go on with it, or find it done."""
     from training.loop import train
@@ -174,8 +154,7 @@ def weights_of(out: Path, variant: Variant, effort: Effort, say: Callable[[str],
     weights = run / "weights.safetensors"
     if not weights.exists():
         say(f"training: {variant.name}, {effort.steps} steps")
-        with bfloat16_on_cpu():
-            train(load_recipe("segment-sax", changes), {"": store}, run, device="cpu")
+        train(load_recipe("segment-sax", changes), {"": store}, run, device="cpu")
     return weights
 
 
@@ -206,7 +185,7 @@ def head() -> list[str]:
 def report(out: Path, acdc: Path, patients: str, part: str, say: Callable[[str], None]) -> list[str]:
     """Train what is asked for, and tell."""
     lines = [f"ACDC patients: {patients}", "", *head()]
-    jobs = [(FULL, MAIN)] if part in ("main", "all") else []
+    jobs = [(CHOSEN, MAIN)] if part in ("main", "all") else []
     jobs += [(variant, EACH) for variant in TABLE] if part in ("table", "all") else []
     for effort in dict.fromkeys(effort for _, effort in jobs):
         make_stores(out, [variant for variant, one in jobs if one == effort], effort.stacks, say)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from phantoms.cardiac_patient import LONG_AXIS_LPS, LONGEST_LV_MM, CardiacPatient, Group, heart_axes, tilted
+from phantoms.heart_shapes import APICAL_WALL_SHARE
 
 MYOCARDIUM_G_ML = 1.05
 
@@ -164,6 +165,7 @@ def draw_patient(rng: np.random.Generator) -> CardiacPatient:
         rv_forward_mm=float(np.clip(rng.normal(3, 6), -9, 15)),
         rv_descent=float(rng.uniform(1.2, 1.9)),
         rv_short=0.14,
+        apical_wall=APICAL_WALL_SHARE,
         papillary_rad=(float(np.deg2rad(rng.normal(38, 12))), float(np.deg2rad(rng.normal(282, 12)))),
         papillary_thick=float(rng.uniform(0.7, 1.3)),
         trabeculation=float(rng.uniform(0.2, 1.4)),

@@ -61,6 +61,7 @@ class CardiacPatient:
     rv_forward_mm: float
     rv_descent: float
     rv_short: float
+    apical_wall: float
     papillary_rad: tuple[float, float]
     papillary_thick: float
     trabeculation: float

@@ -112,7 +112,8 @@ class CardiacScene:
     def right_ventricle_mm(self) -> Floats:
         """Middle of the RV's outer surface at the height of the LV's centre, LPS mm."""
         a, b, _ = self._ends[0].rv.centre_mm
-        return self.to_patient(np.array([[a, b, 0.0]]))[0]
+        middle: Floats = self.to_patient(np.array([[a, b, 0.0]]))[0]
+        return middle
 
     def heart_points(self, points: Points) -> Points:
         """LPS mm to heart coordinates, shape (3, n)."""

@@ -76,7 +76,7 @@ class BeatingHeart:
         self.curve = FillingCurve(patient.end_systole)
         self._base_mm = -BASE_SHARE * patient.lv_length_mm
         diastole = self._first_ventricle()
-        self.outer_apex_mm = diastole.apex_mm + 0.7 * diastole.wall_mm
+        self.outer_apex_mm = diastole.apex_mm + patient.apical_wall * diastole.wall_mm
         self.thickest_wall_mm = diastole.wall_mm * (1 + patient.uneven)
         self._outside_radius_mm = diastole.radius_mm + diastole.wall_mm
         self._wide = 0.5 * patient.size + 0.5 * self._outside_radius_mm / 36.0
@@ -98,6 +98,7 @@ class BeatingHeart:
             uneven=patient.uneven,
             uneven_angle_rad=patient.uneven_angle_rad,
             twist_rad=patient.twist_rad * (1 - filling),
+            apical_share=patient.apical_wall,
         )
 
     def _first_ventricle(self) -> LeftVentricle:
@@ -109,7 +110,7 @@ class BeatingHeart:
             return ventricle_of_volume(
                 self._outline(1.0),
                 base_mm=self._base_mm,
-                outer_apex_mm=apex_mm + 0.7 * wall_mm,
+                outer_apex_mm=apex_mm + patient.apical_wall * wall_mm,
                 cavity_mm3=patient.lv_end_diastole_mm3,
                 muscle_mm3=patient.muscle_mm3,
             )

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from phantoms.heart_shapes import APICAL_WALL_SHARE, LeftVentricle
+from phantoms.heart_shapes import LeftVentricle
 
 EJECTION = ((0.0, 1.0), (0.2, 0.94), (0.5, 0.55), (0.8, 0.1), (1.0, 0.0))
 """(share of systole passed, share of the stroke volume still inside)."""
@@ -65,7 +65,7 @@ def ventricle_of_volume(
     """
 
     def with_wall(wall_mm: float) -> LeftVentricle:
-        apex_mm = outer_apex_mm - APICAL_WALL_SHARE * wall_mm
+        apex_mm = outer_apex_mm - outline.apical_share * wall_mm
         unit = replace(outline, base_mm=base_mm, apex_mm=apex_mm, radius_mm=1.0, wall_mm=wall_mm)
         return replace(unit, radius_mm=float(np.sqrt(cavity_mm3 / unit.volumes_mm3[0])))
 

@@ -20,7 +20,7 @@ EQUATOR_SHARE = 0.20
 """Where along the LV cavity, base 0 to apex 1, its short axis is largest."""
 
 APICAL_WALL_SHARE = 0.7
-"""Thickness of the wall at the apex over its mean."""
+"""Thickness of the wall at the apex over its mean, unless a patient has another."""
 
 TWIST_SLOPE, TWIST_OF_BASE = 1.3, 0.3
 """Turning along the cavity, as shares of the twist: -0.3 of it at the base, all of it at the apex."""
@@ -71,6 +71,7 @@ class LeftVentricle:
     uneven: float = 0.0
     uneven_angle_rad: float = 0.0
     twist_rad: float = 0.0
+    apical_share: float = APICAL_WALL_SHARE
 
     def turned_rad(self, share: float) -> float:
         """How far the wall has turned at a height, base 0 to apex 1.
@@ -100,7 +101,7 @@ class LeftVentricle:
         mixed = 1 + self.bulge * self.uneven * np.cos(self.bulge_angle_rad - self.uneven_angle_rad) / 2
         outer = inner + 2 * radius * wall * mixed + wall**2 * (1 + self.uneven**2 / 2)
         length = self.apex_mm - self.equator_mm
-        outer_length = length + APICAL_WALL_SHARE * wall
+        outer_length = length + self.apical_share * wall
         below = self.base_mm - self.equator_mm
         return (
             float(np.pi * inner * _ellipse_integral(below, length)),
@@ -123,7 +124,7 @@ class LeftVentricle:
         inner = self._outline(polar)
         thickness = 1 + np.float32(self.uneven) * polar.cosine_from(self.uneven_angle_rad)
         outer = inner + np.float32(self.wall_mm) * thickness
-        outer_length = length + np.float32(APICAL_WALL_SHARE * self.wall_mm)
+        outer_length = length + np.float32(self.apical_share * self.wall_mm)
         return (
             _round_distance(polar.radius, along, inner, length),
             _round_distance(polar.radius, along, outer, outer_length),

@@ -36,8 +36,9 @@ def test_the_ventricle_has_the_volumes_asked_for() -> None:
     assert outside - inside == pytest.approx(110e3, rel=1e-5)
 
 
-def test_the_formula_of_the_volume_agrees_with_counting_points() -> None:
-    lv = ventricle_of_volume(OUTLINE, base_mm=-45, outer_apex_mm=58, cavity_mm3=140e3, muscle_mm3=110e3)
+@pytest.mark.parametrize("outline", [OUTLINE, replace(OUTLINE, apical_share=0.3, twist_rad=0.25)])
+def test_the_formula_of_the_volume_agrees_with_counting_points(outline: LeftVentricle) -> None:
+    lv = ventricle_of_volume(outline, base_mm=-45, outer_apex_mm=58, cavity_mm3=140e3, muscle_mm3=110e3)
     points = np.random.default_rng(0).uniform(-65, 65, (3, 400_000)).astype(np.float32)
     polar = Polar(points)
     endo, outside = lv.distances_mm(polar)

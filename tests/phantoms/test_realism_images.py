@@ -21,23 +21,24 @@ from phantoms.short_axis_set import (
 from phantoms.tissues import Tissue
 
 SIDE = 48
+EVERYTHING = Variety(hearts=True, organs=True, contours=True)
 PLAIN = Look(surroundings=False, contrast="fixed", texture=False, shading=False, reception=False)
 LV, MUSCLE, RV = (ACDC_CODE[name] for name in ("LV cavity", "LV myocardium", "RV cavity"))
 
 
 @pytest.fixture(scope="module")
 def stack() -> LabelledStack:
-    return labelled_stack(3, 1, [PLAIN, Look(), Look()], Variety(), SIDE)
+    return labelled_stack(3, 1, [PLAIN, Look(), Look()], EVERYTHING, SIDE)
 
 
 def test_the_same_numbers_give_the_same_stack(stack: LabelledStack) -> None:
-    again = labelled_stack(3, 1, [PLAIN, Look(), Look()], Variety(), SIDE)
+    again = labelled_stack(3, 1, [PLAIN, Look(), Look()], EVERYTHING, SIDE)
     np.testing.assert_array_equal(again.images, stack.images)
     np.testing.assert_array_equal(again.labels, stack.labels)
 
 
 def test_looks_change_the_images_and_neither_heart_nor_labels(stack: LabelledStack) -> None:
-    alone = labelled_stack(3, 1, [Look(contrast="published")], Variety(), SIDE)
+    alone = labelled_stack(3, 1, [Look(contrast="published")], EVERYTHING, SIDE)
     np.testing.assert_array_equal(alone.labels, stack.labels)
     assert np.abs(stack.images[1] - stack.images[2]).mean() > 1
 
@@ -57,11 +58,11 @@ def test_ventricles_lie_alone_on_a_plain_background(stack: LabelledStack) -> Non
 def test_the_cavity_is_as_large_as_the_patients_and_empties() -> None:
     for index in range(2):
         rng = np.random.default_rng([5, index])
-        scene = draw_scene(rng, Variety())
+        scene = draw_scene(rng, EVERYTHING)
         planes, _ = draw_planes(scene, 2 * SIDE, rng)
         cell_mm3 = planes[0].column_spacing_mm * planes[0].row_spacing_mm * 4
         cell_mm3 *= abs(float(planes[0].distance_mm(planes[-1].origin_mm))) / (len(planes) - 1)
-        labels = labelled_stack(5, index, [PLAIN], Variety(), SIDE).labels
+        labels = labelled_stack(5, index, [PLAIN], EVERYTHING, SIDE).labels
         filled, emptied = ((labels[moment] == LV).sum() * cell_mm3 for moment in (0, 1))
         assert filled == pytest.approx(scene.patient.lv_end_diastole_mm3, rel=0.2)
         assert emptied < filled
@@ -69,7 +70,7 @@ def test_the_cavity_is_as_large_as_the_patients_and_empties() -> None:
 
 def test_the_right_ventricle_lies_left_of_the_left_one_as_in_images_of_patients() -> None:
     for index in range(3):
-        labels = labelled_stack(6, index, [PLAIN], Variety(), SIDE).labels[0]
+        labels = labelled_stack(6, index, [PLAIN], EVERYTHING, SIDE).labels[0]
         middle = labels[len(labels) // 3]
         assert np.nonzero(middle == RV)[1].mean() < np.nonzero(middle == LV)[1].mean()
 
