@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from training.draws import uniform
 
@@ -136,15 +136,25 @@ def motion_matrix(
 def warp(image: Tensor, motion: Motion, *, mode: str = "bilinear") -> Tensor:
     """Sample images (b, c, rows, columns) on their augmented grids; outside the store's grid they are 0.
 
-    `affine_grid` and `grid_sample` run on coordinates in which the outer edges of an image are -1 and 1
+    `grid_sample` runs on coordinates in which the outer edges of an image are -1 and 1
     (``align_corners=False``): u = (2 x + 1) / columns - 1.
     """
     store = _normalised_from_pixel(image.shape[-2], image.shape[-1], image.device)
-    augmented = _pixel_from_normalised(motion.rows, motion.columns, image.device)
-    theta = store @ inverted(motion.matrix) @ augmented
-    size = [*image.shape[:2], motion.rows, motion.columns]
-    grid = affine_grid(theta[:, :2].to(image.dtype), size, align_corners=False)
+    grid = _grid(store @ inverted(motion.matrix), motion.rows, motion.columns, image.dtype)
     return grid_sample(image, grid, mode=mode, padding_mode="zeros", align_corners=False)
+
+
+def _grid(normalised_from_augmented: Tensor, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Where each augmented pixel lies in the store, (b, rows, columns, 2) for `grid_sample`.
+
+    As a sum of what the column and what the row of a pixel add: `affine_grid` multiplies matrices for it,
+    which takes ten times as long on a CPU, and which an accelerator may round to a thousandth.
+    """
+    matrix = normalised_from_augmented[:, :2, :, None]
+    column = torch.arange(columns, dtype=matrix.dtype, device=matrix.device)
+    row = torch.arange(rows, dtype=matrix.dtype, device=matrix.device)
+    across, down = matrix[:, :, 0] * column, matrix[:, :, 1] * row + matrix[:, :, 2]
+    return (across.to(dtype)[:, :, None, :] + down.to(dtype)[:, :, :, None]).movedim(1, -1)
 
 
 # Kept, since making a tensor of numbers on a GPU waits for all that is still to be computed there.
@@ -157,18 +167,13 @@ def _normalised_from_pixel(rows: int, columns: int, device: torch.device) -> Ten
     )
 
 
-@cache
-def _pixel_from_normalised(rows: int, columns: int, device: torch.device) -> Tensor:
-    return inverted(_normalised_from_pixel(rows, columns, device))
-
-
 def inverted(matrix: Tensor) -> Tensor:
     """Inverse of affine matrices (..., 3, 3) in closed form; `torch.linalg.inv` would wait for a GPU."""
     a, b, x = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
     c, d, y = matrix[..., 1, 0], matrix[..., 1, 1], matrix[..., 1, 2]
     zero, area = torch.zeros_like(a), a * d - b * c
-    entries = [d, -b, b * y - d * x, -c, a, c * x - a * y, zero, zero, area]
-    return (torch.stack(entries, dim=-1) / area[..., None]).unflatten(-1, (3, 3))
+    entries = torch.stack([d, -b, b * y - d * x, -c, a, c * x - a * y, zero, zero, area], dim=-1)
+    return (entries / area[..., None]).view(matrix.shape)
 
 
 def move_lines(line: Tensor, matrix: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from training.augment import draw_motion, move_classes, move_labels, still, warp
 from training.contrast import Redraw
 from training.intensity import change_intensity
 from training.settings import AugmentSettings
-from training.sources import READ_AT_ONCE, Rows, Source
+from training.sources import READ_AT_ONCE, Rows, Source, brought
 from training.tasks.task import Batch, Crop, StoreFacts, Task
 from training.units import Picked
 
@@ -161,7 +161,7 @@ def prepare(
     """
     image = dequantised(raw)[:, None]
     device, count = image.device, image.shape[0]
-    draw = picked.keys.to(device)
+    draw = brought(picked.keys, device)
     labels = _labels(raw, facts, count, device)
     motion = still(count, facts.rows, facts.columns, device)
     if augment is not None and augment.moves:
@@ -175,7 +175,7 @@ def prepare(
     image = normalised(image, raw, normalise)
     if augment is not None:
         image = change_intensity(augment, image, draw)
-    example, unit = torch.from_numpy(picked.rows).to(device), picked.unit.to(device)
+    example, unit = brought(torch.from_numpy(picked.rows), device), brought(picked.unit, device)
     image = image.contiguous(memory_format=torch.channels_last)
     return Batch(image, labels, motion.matrix, example, draw, unit)
 

@@ -18,6 +18,7 @@ from pretext_targets.where import Where
 from training.checkpoint import Position
 from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
+from training.failures import told_in_one_line
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
 from training.run_file import DONE, RUNNING, read_run
@@ -98,12 +99,13 @@ def train(
     ------
     AnatprepError
         Everything that is wrong with what was given, before anything is written; and a loss that is not
-        finite.
+        finite, a batch too large for the GPU, a full disk.
     """
     run = Path(run)
     team = this_team(device)
     progress = progress if team.first else silent
     chosen = chosen_device(device, team)
+    team.check_shares(recipe.batch_size)
     if track and team.first:
         tool_of(track)
     readers = open_stores(recipe, stores)
@@ -112,27 +114,28 @@ def train(
     state = team.from_first(lambda: state_of(run, identity))
     if state == DONE:
         return _told_before(run)
-    model = make_model(recipe, [facts_of(readers[stream.store].attributes) for stream in recipe.streams])
-    streams, notes = open_streams(
-        recipe, readers, model, chosen, memory_bytes=memory_bytes, progress=progress
-    )
-    transfer = _begin_with(model, initial, recipe, notes)
-    if team.first and state == NEW:
-        write_run(run, identity, RUNNING, notes=notes, transfer=transfer)
-    # Asked for on its own: a run that was killed between the two writings gets its record, too.
-    if team.first and not (run / SEEN_FILE).is_file():
-        write_seen_patients(run, _seen_by(streams, readers, initial))
-    for stream in streams:
-        stream.task.begin(model.backbone)
-    tracker = open_tracker(track, run, recipe) if track and team.first else None
-    training = Training(recipe, run, model, streams, chosen, team, progress, tracker)
-    position = _learned(training, notes)
-    if team.first:
-        _finish(training, position, identity, notes, transfer)
-    rate = position.images / position.seconds if position.seconds else 0.0
-    return RunSummary(
-        run, position.step, position.seconds, rate, position.losses, tuple(notes), False, transfer
-    )
+    with told_in_one_line(run):
+        model = make_model(recipe, [facts_of(readers[stream.store].attributes) for stream in recipe.streams])
+        streams, notes = open_streams(
+            recipe, readers, model, chosen, memory_bytes=memory_bytes, team=team, progress=progress
+        )
+        transfer = _begin_with(model, initial, recipe, notes)
+        if team.first and state == NEW:
+            write_run(run, identity, RUNNING, notes=notes, transfer=transfer)
+        # Asked for on its own: a run that was killed between the two writings gets its record, too.
+        if team.first and not (run / SEEN_FILE).is_file():
+            write_seen_patients(run, _seen_by(streams, readers, initial))
+        for stream in streams:
+            stream.task.begin(model.backbone)
+        tracker = open_tracker(track, run, recipe) if track and team.first else None
+        training = Training(recipe, run, model, streams, chosen, team, progress, tracker)
+        position = _learned(training, notes)
+        if team.first:
+            _finish(training, position, identity, notes, transfer)
+        rate = position.images / position.seconds if position.seconds else 0.0
+        return RunSummary(
+            run, position.step, position.seconds, rate, position.losses, tuple(notes), False, transfer
+        )
 
 
 def _learned(training: Training, notes: list[str]) -> Position:

@@ -12,17 +12,27 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from training.team import Team
 
 NAME = "anatprep-images"
 """What /proc calls the memory."""
 
 ALIGNMENT_BYTES = 64
+
+
+class Members(Protocol):
+    """What is asked of a team."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def local_rank(self) -> int: ...
+    def gathered(self, own: Any) -> list[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def _aligned(size: int) -> int:
 
 
 def shared_arrays(
-    layout: Layout, fits: bool, fill: Callable[[str, NDArray[Any]], None], team: Team
+    layout: Layout, fits: bool, fill: Callable[[str, NDArray[Any]], None], team: Members
 ) -> dict[str, NDArray[Any]] | None:
     """The same arrays in all processes of a machine, in the same memory; None where they have to do without.
 

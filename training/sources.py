@@ -1,8 +1,9 @@
 """Where a batch's raw arrays come from: memory of the device, memory of the host, or the store itself.
 
 The small columns and the rasters that the tasks need are read once into tensors when they fit: on the
-device, else on the host. Larger stores are streamed by their reader, a batch ahead in a thread of its own.
-All three give the same numbers.
+device, else on the host, where the processes of a team share them (`training.shared_memory`). Larger stores
+are streamed by their reader, a batch ahead in a thread of its own. All three give the same numbers, and none
+waits for what a GPU still has to compute: what goes there goes through pinned memory.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from dicomgeom.progress import Progress, silent
 from pretext_targets.places import Place
 from pretext_targets.reader import StoreReader
+from training.shared_memory import Layout, Members, shared_arrays
 
 DEVICE_SHARE, HOST_SHARE = 0.4, 0.5
 """How much of the free memory of a GPU, and of the host, resident images may take."""
@@ -69,21 +71,14 @@ class Resident:
         self.place = "device" if home == device and home.type != "cpu" else "host"
         self._device = device
         self._held = {name: as_tensor(values).to(home) for name, values in arrays.items()}
-        self._pinned = home.type == "cpu" and device.type == "cuda"
         self._local = np.full(examples, -1, dtype=np.int64)
         self._local[rows] = np.arange(len(rows))
         self._home = home
 
     def fetch(self, rows: Rows) -> dict[str, Tensor]:
         """Gather the rows where they lie, then move them."""
-        local = torch.from_numpy(self._local[rows]).to(self._home)
-        gathered = {name: held.index_select(0, local) for name, held in self._held.items()}
-        if self._pinned:
-            return {
-                name: values.pin_memory().to(self._device, non_blocking=True)
-                for name, values in gathered.items()
-            }
-        return {name: values.to(self._device) for name, values in gathered.items()}
+        local = brought(torch.from_numpy(self._local[rows]), self._home)
+        return {name: brought(held.index_select(0, local), self._device) for name, held in self._held.items()}
 
     def announce(self, rows: Rows) -> None:
         """Nothing to do: everything is here."""
@@ -100,21 +95,24 @@ class Streamed:
         self._names = tuple(names)
         self._device = device
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
-        self._ahead: tuple[bytes, Future[dict[str, NDArray[Any]]]] | None = None
+        self._ahead: tuple[bytes, Future[dict[str, Tensor]]] | None = None
 
-    def _read(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        return {name: self._reader.read(name, rows) for name in self._names}
+    def _read(self, rows: Rows) -> dict[str, Tensor]:
+        read = {name: as_tensor(self._reader.read(name, rows)) for name in self._names}
+        if self._device.type != "cuda":
+            return read
+        # Each thread has a current GPU of its own, and pinning memory asks that one.
+        with torch.cuda.device(self._device):
+            return {name: values.pin_memory() for name, values in read.items()}
 
     def fetch(self, rows: Rows) -> dict[str, Tensor]:
         """The rows, from the reading that was announced where it was this one."""
         if self._ahead is not None and self._ahead[0] == rows.tobytes():
-            arrays = self._ahead[1].result()
+            tensors = self._ahead[1].result()
         else:
-            arrays = self._pool.submit(self._read, rows).result()
+            tensors = self._pool.submit(self._read, rows).result()
         self._ahead = None
-        return {
-            name: as_tensor(values).to(self._device, non_blocking=True) for name, values in arrays.items()
-        }
+        return {name: values.to(self._device, non_blocking=True) for name, values in tensors.items()}
 
     def announce(self, rows: Rows) -> None:
         """Begin to read them."""
@@ -129,6 +127,13 @@ def as_tensor(values: NDArray[Any]) -> Tensor:
     return torch.from_numpy(values.view(np.int16) if values.dtype == np.uint16 else values)
 
 
+def brought(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device, without a wait: a copy from memory that is not pinned waits for the whole GPU."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 def open_source(
     reader: StoreReader,
     names: Sequence[str],
@@ -136,6 +141,7 @@ def open_source(
     device: torch.device,
     *,
     memory_bytes: int | None = None,
+    team: Members | None = None,
     progress: Progress = silent,
 ) -> Source:
     """Hold the rows in memory where they fit, else stream them.
@@ -148,22 +154,40 @@ def open_source(
         Rows that will ever be asked for.
     memory_bytes
         The most that may be held; None takes a share of what is free.
+    team
+        Its members call this together; they hold the rows alike, those of a machine's host memory once.
     """
-    needed = len(rows) * _bytes_a_row(reader, names)
-    home = device if device.type == "cpu" or needed <= _budget(device, memory_bytes) else torch.device("cpu")
-    if home.type == "cpu" and needed > _budget(home, memory_bytes):
+    cpu = torch.device("cpu")
+    layout = _layout(reader, names, len(rows))
+    on_gpu = device.type == "cuda" and layout.bytes <= _budget(device, memory_bytes)
+    if team is not None and team.size > 1:
+        on_gpu = all(team.gathered(on_gpu))
+    if on_gpu:
+        return Resident(_read_all(reader, layout, rows, progress), rows, len(reader), device, device)
+
+    def fill(name: str, values: NDArray[Any]) -> None:
+        _read_into(values, reader, name, rows, progress)
+
+    fits = layout.bytes <= _budget(cpu, memory_bytes)
+    arrays: dict[str, NDArray[Any]] | None = None
+    if team is not None and team.size > 1:
+        arrays = shared_arrays(layout, fits, fill, team)
+    elif fits:
+        arrays = _read_all(reader, layout, rows, progress)
+    if arrays is None:
         return Streamed(reader.place, names, device)
-    arrays = {name: _read_all(reader, name, rows, progress) for name in names}
-    return Resident(arrays, rows, len(reader), home, device)
+    return Resident(arrays, rows, len(reader), cpu, device)
 
 
-def _bytes_a_row(reader: StoreReader, names: Sequence[str]) -> int:
+def _layout(reader: StoreReader, names: Sequence[str], count: int) -> Layout:
+    """Of `count` examples."""
     attributes = reader.attributes
     fields = {one.name: one for one in attributes.fields}
-    shapes = {name: attributes.shape_of(fields[name])[1:] for name in names}
-    return sum(
-        int(np.prod(shape, dtype=np.int64)) * np.dtype(fields[name].dtype).itemsize
-        for name, shape in shapes.items()
+    return Layout(
+        {
+            name: ((count, *attributes.shape_of(fields[name])[1:]), np.dtype(fields[name].dtype))
+            for name in names
+        }
     )
 
 
@@ -175,10 +199,15 @@ def _budget(device: torch.device, memory_bytes: int | None) -> int:
     return int(HOST_SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
-def _read_all(reader: StoreReader, name: str, rows: Rows, progress: Progress) -> NDArray[Any]:
-    parts = []
+def _read_all(reader: StoreReader, layout: Layout, rows: Rows, progress: Progress) -> dict[str, NDArray[Any]]:
+    arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in layout.arrays.items()}
+    for name, values in arrays.items():
+        _read_into(values, reader, name, rows, progress)
+    return arrays
+
+
+def _read_into(values: NDArray[Any], reader: StoreReader, name: str, rows: Rows, progress: Progress) -> None:
     for start in range(0, len(rows), READ_AT_ONCE):
-        parts.append(reader.read(name, rows[start : start + READ_AT_ONCE]))
+        values[start : start + READ_AT_ONCE] = reader.read(name, rows[start : start + READ_AT_ONCE])
         if name == "image":
             progress("loading images", done=min(start + READ_AT_ONCE, len(rows)), total=len(rows))
-    return np.concatenate(parts) if parts else reader.read(name, rows)

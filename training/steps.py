@@ -7,14 +7,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from dicomgeom.errors import AnatprepError
+from dicomgeom.errors import AnatprepError, WrongUse
 from dicomgeom.progress import Progress
 from training.checkpoint import Position, read_checkpoint, write_checkpoint
+from training.failures import batch_told, kept, too_large
 from training.log import RunLog
 from training.model import Model
 from training.plateau import Plateau
@@ -23,6 +24,7 @@ from training.run_folder import CHECKPOINT_FILE
 from training.schedule import learning_rate
 from training.settings import OptimiserSettings
 from training.streams import LearningStream
+from training.tasks.task import Batch, SumAndCount
 from training.team import Team
 from training.trackers import Forgiving
 from training.validation import validate
@@ -88,7 +90,7 @@ class Training:
         self.interval = Interval(time.perf_counter())
         try:
             for step in range(position.step, recipe.steps):
-                self.one_step(step)
+                self._one_step_or_what_fits(step)
                 done, last = step + 1, step + 1 == recipe.steps
                 keep = done % recipe.checkpoint_every == 0 or last
                 if done % recipe.log_every == 0 or keep:
@@ -104,6 +106,24 @@ class Training:
                 log.close()
         return position
 
+    def _one_step_or_what_fits(self, step: int) -> None:
+        """One step; where the memory of a GPU is too small for it, an error that says what would fit."""
+        try:
+            self.one_step(step)
+            return
+        except torch.OutOfMemoryError:
+            pass  # only outside of this block are the step's tensors let go
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model.eval()  # or batch norm would wait for the other members of a team
+        number, turn = self.recipe.turn_of(step)
+
+        def probe(images: int) -> None:
+            few = self.recipe.model_copy(update={"batch_size": images})
+            self._backward(self.streams[number], self.streams[number].crops(turn, few, Team()), Team())
+
+        batch, device = self.recipe.batch_size, self.device
+        raise WrongUse(f"{too_large(batch, self.team.size, device, probe)}; {kept(self.run)}")
+
     def one_step(self, step: int) -> None:
         """One batch of the stream whose turn it is, forward, backward, and a step of the optimiser."""
         recipe = self.recipe
@@ -112,10 +132,20 @@ class Training:
         self._set_learning_rate(step)
         crops = stream.crops(turn, recipe, self.team)
         stream.task.before_step(step, recipe.steps)
+        totals = self._backward(stream, crops, self.team)
+        self.team.add_gradients(self.learned)
+        self._penalise_and_clip()
+        self.optimiser.step()
+        stream.task.after_step(self.model.backbone, step, recipe.steps)
+        self._count(stream, totals, crops[0].image.shape[0] * self.team.size)
+
+    def _backward(self, stream: LearningStream, crops: list[Batch], team: Team) -> dict[str, SumAndCount]:
+        """The gradients of a member's share of a batch; the team's sums and counts of the losses."""
+        recipe = self.recipe
         short = recipe.amp == "everywhere" or (bool(recipe.amp) and self.device.type == "cuda")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
             parts = stream.task.loss(self.model.backbone, crops)
-        totals = self.team.totals(parts)
+        totals = team.totals(parts)
         weights = stream.task.weights
         losses = [
             weights.get(name, 1.0) * part.sum / totals[name].count.clamp(min=1.0)
@@ -123,11 +153,7 @@ class Training:
         ]
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-        self.team.add_gradients(self.learned)
-        self._penalise_and_clip()
-        self.optimiser.step()
-        stream.task.after_step(self.model.backbone, step, recipe.steps)
-        self._count(stream, totals, crops[0].image.shape[0] * self.team.size)
+        return totals
 
     def _set_learning_rate(self, step: int) -> None:
         rate = learning_rate(
@@ -140,13 +166,14 @@ class Training:
         """Add the gradient of the L1 penalty, which is its weight times the sign; then limit the norm."""
         settings = self.recipe.optimiser
         if settings.l1:
-            for parameter in self.learned:
-                if parameter.grad is not None:
-                    parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)
+            reached = [parameter for parameter in self.learned if parameter.grad is not None]
+            gradients = [cast("Tensor", parameter.grad) for parameter in reached]
+            signs = torch._foreach_sign([parameter.detach() for parameter in reached])
+            torch._foreach_add_(gradients, signs, alpha=settings.l1)
         if settings.clip_norm:
             nn.utils.clip_grad_norm_(self.learned, settings.clip_norm)
 
-    def _count(self, stream: LearningStream, totals: Mapping[str, Any], images: int) -> None:
+    def _count(self, stream: LearningStream, totals: Mapping[str, SumAndCount], images: int) -> None:
         interval, weights = self.interval, stream.task.weights
         interval.images += images
         interval.totals.append(
@@ -176,14 +203,15 @@ class Training:
         return replace(before, step=done, seconds=before.seconds + seconds, images=images, losses=losses)
 
     def _not_finite(self, step: int, total: float) -> str:
-        kept = (
-            "its last checkpoint is kept"
-            if (self.run / CHECKPOINT_FILE).is_file()
-            else "no checkpoint was made yet"
-        )
+        """What to say of a loss; steps count from 1 here, as in the log."""
+        number, turn = self.recipe.turn_of(step - 1)
+        stream, name = self.streams[number], self.recipe.streams[number].store
+        rows, _ = stream.order.batch(turn, self.recipe.batch_size)
+        batch = batch_told(name, rows.tolist(), stream.crops(turn, self.recipe, Team()))
         return (
-            f"the loss became {total} at step {step}; {kept}; try a smaller optimiser.learning_rate "
-            f"(it was {self.recipe.optimiser.learning_rate:g}) or optimiser.clip_norm, in a new folder"
+            f"the loss became {total} at step {step}, on {batch}; {kept(self.run)}; try a smaller "
+            f"optimiser.learning_rate (it was {self.recipe.optimiser.learning_rate:g}) or "
+            "optimiser.clip_norm, in a new folder"
         )
 
     def _validated(self, done: int, position: Position, log: RunLog | None) -> None:

@@ -149,6 +149,7 @@ def open_streams(
     device: torch.device,
     *,
     memory_bytes: int | None = None,
+    team: Team | None = None,
     progress: Progress = silent,
 ) -> tuple[list[LearningStream], list[str]]:
     """All streams of a recipe, and notes for people on what is left out.
@@ -163,7 +164,7 @@ def open_streams(
         for number, (stream, label) in enumerate(zip(recipe.streams, recipe.labels(), strict=True))
     ]
     sources = {
-        name: _source_of(recipe, name, reader, model, chosen, device, memory_bytes, progress)
+        name: _source_of(recipe, name, reader, model, chosen, device, memory_bytes, team, progress)
         for name, reader in readers.items()
     }
     streams, notes = [], []
@@ -278,6 +279,7 @@ def _source_of(
     chosen: Sequence[_Chosen],
     device: torch.device,
     memory_bytes: int | None,
+    team: Team | None,
     progress: Progress,
 ) -> Source:
     """One source for all streams of a store, so that its images are held once."""
@@ -288,4 +290,6 @@ def _source_of(
     )
     if redraw_of(recipe.augment, reader.attributes, device) is not None:
         names["tissue"] = None
-    return open_source(reader, tuple(names), rows, device, memory_bytes=memory_bytes, progress=progress)
+    return open_source(
+        reader, tuple(names), rows, device, memory_bytes=memory_bytes, team=team, progress=progress
+    )

@@ -12,7 +12,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -41,6 +41,14 @@ class Team:
         """A member's part of a batch."""
         return rows[self.rank :: self.size], keys[self.rank :: self.size]
 
+    def check_shares(self, batch_size: int) -> None:
+        """Raise `WrongUse` when a batch has nothing for some of its members."""
+        if batch_size < self.size:
+            raise WrongUse(
+                f"a batch of {batch_size} cannot be shared by {self.size} processes; "
+                f"start fewer, or give --set batch_size={self.size} or a multiple of it"
+            )
+
     def totals(self, parts: Mapping[str, SumAndCount]) -> dict[str, SumAndCount]:
         """Sums and counts of the whole team, without gradients."""
         flat = torch.stack(
@@ -61,6 +69,14 @@ class Team:
             gradients, torch.split(flat, [one.numel() for one in gradients]), strict=True
         ):
             gradient.copy_(values.view_as(gradient))
+
+    def gathered(self, own: Result) -> list[Result]:
+        """What each member has, in the order of their ranks, on all."""
+        if self.size == 1:
+            return [own]
+        box: list[Any] = [None] * self.size
+        distributed.all_gather_object(box, own)
+        return box
 
     def from_first(self, made: Callable[[], Result]) -> Result:
         """What `made` returns on the first member, on all."""

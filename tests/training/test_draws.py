@@ -23,6 +23,13 @@ def test_the_numbers_are_those_of_splitmix64() -> None:
     assert int(mixed(1234567)) == 6457827717110365317
 
 
+def test_numbers_and_tensors_are_mixed_alike() -> None:
+    keys = (3, -4, (1 << 63) - 1, -(1 << 63), 0)
+    for tensors_at in ((0,), (2,), (4,), (0, 3), (0, 1, 2, 3, 4)):
+        given = [torch.tensor([key]) if place in tensors_at else key for place, key in enumerate(keys)]
+        assert int(mixed(*given)[0]) == int(mixed(*keys))
+
+
 def test_uniform_numbers_are_uniform() -> None:
     numbers = uniform(3, torch.arange(20_000)).numpy()
     assert numbers.min() >= 0.0

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dicomgeom.errors import WrongUse
 from training.loop import train, verify_run
 from training.recipe import Recipe
 from training.tasks.task import SumAndCount
@@ -92,3 +93,9 @@ def test_two_processes_learn_what_one_does(
     assert verify_run(tmp_path / "team") == []
     one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("alone", "team"))
     assert all(torch.allclose(values, other[key], atol=1e-5) for key, values in one.items())
+
+
+def test_a_batch_smaller_than_the_team_is_refused() -> None:
+    with pytest.raises(WrongUse, match="a batch of 1 cannot be shared by 4 processes"):
+        Team(0, 4).check_shares(1)
+    Team(0, 4).check_shares(4)

@@ -45,7 +45,7 @@ class Measured(Settings):
     by: Literal["evaluation", "diagnosis"] = "evaluation"
     """What `evaluate` measures, or what `diagnose` makes of the segmentations."""
     any_spacing: bool = False
-    """Whether its pixels may have another size than those of the training, as where a set lost its spacing."""
+    """Whether its pixels may have another size than those of training, as where a set lost its spacing."""
 
     @property
     def word(self) -> str:
