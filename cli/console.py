@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-UPDATES_PER_SECOND = 10
-"""How often a progress bar is drawn again at most."""
+UPDATES_PER_SECOND = 5
+"""How often a progress bar is drawn again at most: each time takes a millisecond."""
 
 PIPE_WIDTH = 240
 """Columns of text where standard output is no terminal."""

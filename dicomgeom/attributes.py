@@ -9,18 +9,15 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-from pydicom.charset import decode_bytes, python_encoding
-from pydicom.datadict import dictionary_VR, keyword_dict, private_dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_sequence
-from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence as Items
+
+from dicomgeom.dictionary import codec_of, private_representation_of, representation_of, tag_of
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 LARGEST_INTEGER: Final = 2**62
 """An integer attribute beyond it is no count and no number of anything, and no table could hold it."""
@@ -33,15 +30,15 @@ _ITEM: Final = b"\xfe\xff\x00\xe0"
 _ITEM_BIG_ENDIAN: Final = b"\xff\xfe\xe0\x00"
 _BROKEN: Final = (
     OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RecursionError,
-    struct.error, InvalidDicomError,
+    struct.error,
 )  # fmt: skip
-"""How pydicom's parser fails on broken bytes: anywhere."""
+"""How pydicom's parser fails on broken bytes, beside its own error: anywhere."""
 _PRIVATE_BLOCKS: Final = range(0x10, 0x14)
 """Blocks of a private group in which a creator is looked for; scanners use the first of them."""
 
 
 class Source(Protocol):
-    """What is asked of a dataset: one element by its tag, raw (`RawDataElement`) or with a `value`."""
+    """What is asked of a dataset: one element by its tag, raw (a tuple) or with a `value`."""
 
     def get_item(self, tag: int, /) -> Any: ...
 
@@ -50,7 +47,7 @@ class Given:
     """Values that were computed, in the place of a dataset: they stand before what the file says."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = {int(keyword_dict[keyword]): _Value(value) for keyword, value in values.items()}
+        self._values = {tag_of(keyword): _Value(value) for keyword, value in values.items()}
 
     def get_item(self, tag: int, /) -> Any:
         return self._values.get(int(tag))
@@ -90,14 +87,14 @@ class Attributes:
         return next((element for element in self._elements(tag) if _has_value(element)), None)
 
     def texts(self, keyword: str) -> list[str]:
-        return [str(value).strip() for value in self._values(keyword_dict[keyword])]
+        return [str(value).strip() for value in self._values(tag_of(keyword))]
 
     def text(self, keyword: str) -> str:
         return "\\".join(self.texts(keyword)).strip()
 
     def numbers(self, keyword: str) -> list[float]:
         """All values as finite numbers, or an empty list when any of them is none."""
-        return _all_numbers(self._values(keyword_dict[keyword]))
+        return _all_numbers(self._values(tag_of(keyword)))
 
     def number(self, keyword: str) -> float | None:
         numbers = self.numbers(keyword)
@@ -108,7 +105,7 @@ class Attributes:
 
     def described(self, keyword: str) -> str:
         """Text in the file's own character set; what it cannot hold is replaced, never refused."""
-        element = self._filled(keyword_dict[keyword])
+        element = self._filled(tag_of(keyword))
         value = getattr(element, "value", None)
         if isinstance(value, bytes):
             return _in_character_set(value, self.texts("SpecificCharacterSet"))
@@ -116,7 +113,7 @@ class Attributes:
 
     def items(self, keyword: str) -> list[Dataset]:
         """Items of a sequence; empty when it is absent or no sequence."""
-        return _items(self._filled(keyword_dict[keyword]))
+        return _items(self._filled(tag_of(keyword)))
 
     def private(self, creator: str, group: int, element: int) -> Any:
         """Find a private element by its creator (PS3.5 7.8.1); None when absent."""
@@ -147,11 +144,11 @@ def _decoded(element: Any) -> list[Any]:
     """Values of an element (None: it is absent), without pydicom's strict conversion of numbers."""
     if element is None:
         return []
-    if not isinstance(element, RawDataElement):
+    if not _is_raw(element):
         return _as_list(element.value)
     if not element.value:
         return []
-    representation = element.VR if element.VR and element.VR != "UN" else _dictionary_vr(element.tag)
+    representation = element.VR if element.VR and element.VR != "UN" else _usual_vr(element.tag)
     if representation in _BINARY_TYPES:
         order = "<" if element.is_little_endian else ">"
         kind = np.dtype(order + _BINARY_TYPES[representation])
@@ -163,20 +160,23 @@ def _decoded(element: Any) -> list[Any]:
     return text.split("\\") if text else []
 
 
+def _is_raw(element: Any) -> bool:
+    """Whether nobody has interpreted an element yet: raw ones are tuples, pydicom's and ours."""
+    return isinstance(element, tuple)
+
+
 def _typed(element: Any, creator: str) -> Any:
     """Give a private element of an implicit file the representation that its creator is known to use."""
-    if not isinstance(element, RawDataElement) or element.VR not in (None, "UN"):
+    if not _is_raw(element) or element.VR not in (None, "UN"):
         return element
-    try:
-        return element._replace(VR=private_dictionary_VR(element.tag, creator))
-    except KeyError:
-        return element
+    representation = private_representation_of(element.tag, creator)
+    return element if representation is None else element._replace(VR=representation)
 
 
 def _as_list(value: Any) -> list[Any]:
     if value is None or value in ("", b""):
         return []
-    return list(value) if isinstance(value, (list, tuple, MultiValue, Items)) else [value]
+    return list(value) if isinstance(value, (list, tuple, MutableSequence)) else [value]
 
 
 def _has_value(element: Any) -> bool:
@@ -184,11 +184,9 @@ def _has_value(element: Any) -> bool:
     return bool(value.strip(b"\0 ")) if isinstance(value, bytes) else bool(_as_list(value))
 
 
-def _dictionary_vr(tag: int) -> str:
-    try:
-        return dictionary_VR(tag)
-    except KeyError:
-        return "LO"  # a private element of an implicit file: text, unless its reader knows better
+def _usual_vr(tag: int) -> str:
+    # A private element of an implicit file: text, unless its reader knows better.
+    return representation_of(tag) or "LO"
 
 
 def _all_numbers(values: Sequence[Any]) -> list[float]:
@@ -215,11 +213,13 @@ def _in_character_set(value: bytes, names: Sequence[str]) -> str:
     text = value.rstrip(b"\0 ")
     if text.isascii() and b"\x1b" not in text:
         return text.decode("ascii").strip()
-    encodings = [python_encoding.get(_standard(name), "") for name in names] if any(names) else [""]
+    encodings = [codec_of(_standard(name)) for name in names] if any(names) else [""]
     if all(encodings):
         try:
             if len(encodings) == 1 and b"\x1b" not in text:
                 return text.decode(encodings[0]).strip()
+            from pydicom.charset import decode_bytes
+
             # Warns of what it cannot decode; no filter is set here, since filters belong to all threads.
             return decode_bytes(text, encodings, _TEXT_DELIMITERS).strip()
         except (LookupError, UnicodeError, ValueError, TypeError, Warning):
@@ -239,16 +239,24 @@ def _items(element: Any) -> list[Dataset]:
     value = getattr(element, "value", None)
     if isinstance(value, bytes):
         return _parsed_items(element, value)
-    return [item for item in _as_list(value) if isinstance(item, Dataset)]
+    items = _as_list(value)
+    if not items:
+        return []
+    from pydicom.dataset import Dataset
+
+    return [item for item in items if isinstance(item, Dataset)]
 
 
 def _parsed_items(element: Any, value: bytes) -> list[Dataset]:
     """Items of a sequence that is still bytes; unknown ones are implicit little endian (PS3.5 6.2.2)."""
     if not value.startswith((_ITEM, _ITEM_BIG_ENDIAN)):
         return []
+    from pydicom.errors import InvalidDicomError
+    from pydicom.filereader import read_sequence
+
     implicit = element.is_implicit_VR or element.VR == "UN"
     try:
         items = read_sequence(io.BytesIO(value), implicit, element.is_little_endian, len(value), ["iso8859"])
         return list(items)
-    except _BROKEN:
+    except (*_BROKEN, InvalidDicomError):
         return []

@@ -20,7 +20,8 @@ from dicomgeom.errors import UnusableFile
 from dicomgeom.header import ImageHeader
 from dicomgeom.image_fields import IMAGE_FIELDS
 from dicomgeom.privacy import hashed, split_position
-from dicomgeom.scan import Frame, Scanner, quiet, status_of
+from dicomgeom.quietness import quiet
+from dicomgeom.scan import Frame, Scanner, status_of
 from dicomgeom.sources import FoundFile, is_member
 
 SLOW_S: Final = 1e-3
@@ -44,7 +45,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def none(cls) -> Rows:
-        return cls(pl.DataFrame(schema=schema_of(FILES)), pl.DataFrame(schema=schema_of(HEADER)))
+        return cls(pl.DataFrame(schema=_FILE_SCHEMA), pl.DataFrame(schema=_HEADER_SCHEMA))
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
@@ -53,6 +54,10 @@ class Rows(NamedTuple):
             return cls.none()
         return cls(pl.concat([p.files for p in parts]), pl.concat([p.headers for p in parts]))
 
+
+_FILE_SCHEMA: Final = schema_of(FILES)
+_HEADER_SCHEMA: Final = schema_of(HEADER)
+_HEADER_NAMES: Final = _HEADER_SCHEMA.names()
 
 SHARED_TEXTS: Final = (
     "root", "series_instance_uid", "study_instance_uid", "frame_of_reference", "role", "modality",
@@ -144,7 +149,7 @@ def _file_rows(judged: Sequence[_Judged]) -> pl.DataFrame:
         "reason": repeated([v.reason if v else "" for v in verdicts]),
         "detail": repeated([v.detail if v else "" for v in verdicts]),
     }
-    return pl.DataFrame(columns, schema=schema_of(FILES))
+    return pl.DataFrame(columns, schema=_FILE_SCHEMA)
 
 
 def repeated(texts: Sequence[str]) -> pl.Series:
@@ -155,7 +160,7 @@ def repeated(texts: Sequence[str]) -> pl.Series:
 
 def _header_rows(judged: Sequence[_Judged], salt: bytes) -> pl.DataFrame:
     """One row for each frame, in the order of the files."""
-    schema = schema_of(HEADER)
+    schema = _HEADER_SCHEMA
     shared: dict[int, int] = {}
     series: list[dict[str, Any]] = []
     number: list[int] = []
@@ -181,7 +186,7 @@ def _header_rows(judged: Sequence[_Judged], salt: bytes) -> pl.DataFrame:
             columns[one.name] = pl.Series(np.array(values, dtype=np.float64))
         else:
             columns[one.name] = pl.Series(values, dtype=schema[one.name])
-    return rows.with_columns(**columns).select(schema.names())
+    return rows.with_columns(**columns).select(_HEADER_NAMES)
 
 
 def header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, Any]:
@@ -189,7 +194,7 @@ def header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, 
     # A de-identified file may name no patient: then its study stands for one.
     patient = header.patient_id or header.study_instance_uid
     plane = header.plane
-    row = {name: getattr(header, name) for name in schema_of(HEADER).names() if hasattr(header, name)}
+    row = {name: getattr(header, name) for name in _HEADER_NAMES if hasattr(header, name)}
     return row | {
         "root": found.root,
         "path": found.path,

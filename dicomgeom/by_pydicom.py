@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -11,24 +11,18 @@ from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dicomgeom.elements import TRANSFER_SYNTAX, Wanted
+from dicomgeom.cut_short import check_pixels
 from dicomgeom.errors import UnusableFile
 from dicomgeom.header import (
+    DICOMDIR_CLASS,
     MR_IMAGE_CLASSES,
-    PRIVATE_TAGS,
-    READ_TAGS,
     TILE_TAGS,
+    WANTED,
     ImageHeader,
     holds_tiles,
     read_headers,
 )
-
-DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
-PIXEL_DATA_TAG: Final = (0x7FE0, 0x0010)
-UNDEFINED_LENGTH: Final = 0xFFFFFFFF
-MEDIA_CLASS: Final = 0x00020002
-WANTED: Final = Wanted.of([*READ_TAGS, *PRIVATE_TAGS, MEDIA_CLASS, TRANSFER_SYNTAX])
-"""What either way of reading looks for."""
+from dicomgeom.quietness import hush
 
 
 def headers_by_pydicom(file: BinaryIO, size_bytes: int) -> list[ImageHeader]:
@@ -39,6 +33,7 @@ def headers_by_pydicom(file: BinaryIO, size_bytes: int) -> list[ImageHeader]:
     UnusableFile
         With the reason why the file holds no image that could be placed in the patient.
     """
+    hush()  # pydicom may have been loaded for this very file
     dataset = _read_until_pixels(file)
     stated = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID")
     if stated in MR_IMAGE_CLASSES:  # before its header is judged, which may be cut short as well
@@ -86,22 +81,3 @@ def _check_pixels_are_there(file: BinaryIO, dataset: Dataset, size_bytes: int) -
         return  # positions in the file mean nothing
     start = file.tell()
     check_pixels(file.read(12), start, size_bytes, ">" if syntax == ExplicitVRBigEndian else "<")
-
-
-def check_pixels(head: bytes, start: int, size_bytes: int, order: str = "<") -> None:
-    """Find files cut short: the head of the pixel data promises more bytes than follow.
-
-    Raises
-    ------
-    UnusableFile
-        When no pixel data stands there, or less of it than announced.
-    """
-    if len(head) < 12 or struct.unpack(order + "HH", head[:4]) != PIXEL_DATA_TAG:
-        raise UnusableFile("truncated", "the file ends before its pixel data", readable=False)
-    explicit = head[4:6] in (b"OW", b"OB", b"UN")
-    (length,) = struct.unpack(order + "I", head[8:12] if explicit else head[4:8])
-    end = start + (12 if explicit else 8) + length
-    if length != UNDEFINED_LENGTH and end > size_bytes:
-        raise UnusableFile(
-            "truncated", f"{length} bytes of pixels announced, {end - size_bytes} missing", readable=False
-        )

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict
-from pydicom.uid import ImplicitVRLittleEndian
+from dicomgeom.dictionary import is_sequence, tag_of
 
 Fetch = Callable[[int, int], bytes]
 """Bytes of a file: (offset, at most how many) -> fewer only at its end."""
@@ -57,6 +56,7 @@ _SHORT: Final = frozenset(
      b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 )  # fmt: skip
 _KNOWN: Final = _LONG | _SHORT
+_IMPLICIT_SYNTAX: Final = "1.2.840.10008.1.2"
 _EXPLICIT_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
@@ -110,8 +110,8 @@ class Wanted:
     @classmethod
     def of(cls, names: Iterable[str | int]) -> Wanted:
         """Tags by keyword or number."""
-        tags = frozenset(keyword_dict[name] if isinstance(name, str) else int(name) for name in names)
-        nested = frozenset(tag for tag in tags if dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
+        tags = frozenset(tag_of(name) if isinstance(name, str) else int(name) for name in names)
+        nested = frozenset(tag for tag in tags if is_sequence(tag))
         return cls(tags - nested, nested)
 
 
@@ -228,7 +228,7 @@ def _is_implicit(elements: list[Element]) -> bool:
     if len(syntaxes) != 1:
         raise Unusual("no transfer syntax, or several")
     syntax = syntaxes[0].rstrip(b"\0 ").decode("latin-1")
-    if syntax == ImplicitVRLittleEndian:
+    if syntax == _IMPLICIT_SYNTAX:
         return True
     if not syntax.startswith(_EXPLICIT_SYNTAXES) or syntax.startswith("1.2.840.10008.1.2.1."):
         raise Unusual("a transfer syntax for pydicom")
@@ -326,7 +326,7 @@ def _after_sequence(data: bytes, position: int, tag: int, kind: bytes, implicit:
 def _is_sequence(tag: int, kind: bytes, implicit: bool) -> bool:
     if not implicit:
         return kind == b"SQ"
-    return bool(tag >> 16 & 1) or (dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
+    return bool(tag >> 16 & 1) or is_sequence(tag)
 
 
 def _after_item(data: bytes, position: int, length: int, implicit: bool, depth: int) -> int:

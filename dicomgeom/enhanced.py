@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
-
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING, Final
 
 from dicomgeom.attributes import Attributes
 from dicomgeom.errors import UnusableFile
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MACROS: Final = (
     "PlanePositionSequence",

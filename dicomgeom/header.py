@@ -14,6 +14,7 @@ from typing import Final
 
 from dicomgeom import contrast, enhanced, siemens_mosaic, uih_grid
 from dicomgeom.attributes import Attributes, Source, private_tags
+from dicomgeom.elements import TRANSFER_SYNTAX, Wanted
 from dicomgeom.errors import GeometryError, UnusableFile
 from dicomgeom.image_fields import (
     LARGEST_COORDINATE_MM,
@@ -58,6 +59,12 @@ READ_TAGS: Final = [
 
 PRIVATE_TAGS: Final = tuple(private_tags(contrast.GE_GROUP, contrast.GE_COMPONENT))
 """Small private elements that are read too, where the reader offers them."""
+
+MEDIA_CLASS: Final = 0x00020002
+WANTED: Final = Wanted.of([*READ_TAGS, *PRIVATE_TAGS, MEDIA_CLASS, TRANSFER_SYNTAX])
+"""What either way of reading looks for."""
+
+DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
 
 TILE_TAGS: Final = siemens_mosaic.TAGS + uih_grid.TAGS
 """Large private elements that only images made of tiles need (see `holds_tiles`)."""

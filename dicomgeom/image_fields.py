@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pydicom.datadict import keyword_dict
-
 from dicomgeom.attributes import Attributes
+from dicomgeom.dictionary import tag_of
 
 LARGEST_COORDINATE_MM: Final = 1e5
 """No scanner is a hundred metres long: a position beyond it is damaged."""
@@ -34,7 +33,7 @@ class ImageField:
 
     @property
     def tags(self) -> tuple[int, ...]:
-        return tuple(int(keyword_dict[keyword]) for keyword in self.keywords)
+        return tuple(map(tag_of, self.keywords))
 
 
 def first_number(source: Attributes, *keywords: str) -> float | None:

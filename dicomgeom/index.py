@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -109,6 +110,7 @@ def index(
     views: Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
+    team: Team | None = None,
     progress: Progress = silent,
 ) -> IndexSummary:
     """Index folders and archives into a catalogue; files already in it are read only when they changed.
@@ -129,6 +131,8 @@ def index(
         Processes on this machine.
     scheduler
         Address of a dask scheduler whose workers see the sources under the same paths.
+    team
+        Who does the work, called together before; the last two then say nothing.
 
     Raises
     ------
@@ -142,7 +146,8 @@ def index(
     how = How(strict_frames, read_overrides(views) if views else ())
     stamp = Stamp.of(how)
     # The team is called first: new processes load their modules while files are listed.
-    with locked(catalogue), team_of(workers, scheduler, "dicomgeom.sorting") as team:
+    called = team_of(workers, scheduler) if team is None else nullcontext(team)
+    with locked(catalogue), called as team:
         found = _listed(sources, progress)
         listed = len(found)
         salt = salt_of(catalogue, salt_file)

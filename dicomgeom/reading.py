@@ -15,7 +15,7 @@ from dicomgeom.progress import Progress
 from dicomgeom.sources import FoundFile
 from dicomgeom.workers import Team
 
-BATCH_S: Final = 0.4
+BATCH_S: Final = 0.2
 """How long reading one batch of files should take: progress is told and work shared out at its end."""
 
 BATCH_FILES: Final = (100, 4_000)
@@ -39,7 +39,7 @@ def read_files(
     try:
         for rows, took_s in team.run(partial(_timed_scan, salt=salt), pace.batches(found)):
             pace.adapt(len(rows.files), took_s)
-            unwritten.append(Rows(rows.files, narrowed(rows.headers)))
+            unwritten.append(rows)
             done += len(rows.files)
             progress("reading headers", done=done, total=len(found))
             if time.monotonic() - written_at > JOURNAL_S:
@@ -60,7 +60,8 @@ def _kept_for_good(journal: Journal, rows: list[Rows]) -> Rows:
 
 def _timed_scan(files: list[FoundFile], salt: bytes) -> tuple[Rows, float]:
     started_at = time.monotonic()
-    return scan_batch(files, salt), time.monotonic() - started_at
+    rows = scan_batch(files, salt)
+    return Rows(rows.files, narrowed(rows.headers)), time.monotonic() - started_at
 
 
 class _Pace:

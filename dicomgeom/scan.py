@@ -6,23 +6,26 @@ finds unusual is read by pydicom.
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from pydicom.config import IGNORE, settings
-
 from dicomgeom.attributes import Attributes
-from dicomgeom.by_pydicom import DICOMDIR_CLASS, WANTED, check_pixels, headers_by_pydicom
+from dicomgeom.cut_short import check_pixels
 from dicomgeom.elements import Fetch, Unusual, fetch_from, fetch_through
 from dicomgeom.errors import UnusableFile
-from dicomgeom.header import CLASSIC_MR_IMAGE, MR_IMAGE_CLASSES, ImageHeader, read_headers
+from dicomgeom.header import (
+    CLASSIC_MR_IMAGE,
+    DICOMDIR_CLASS,
+    MR_IMAGE_CLASSES,
+    WANTED,
+    ImageHeader,
+    read_headers,
+)
 from dicomgeom.image_fields import IMAGE_FIELDS, ImageField
 from dicomgeom.plane import ImagePlane
+from dicomgeom.quietness import quiet
 from dicomgeom.series_template import HeaderReader, Values
 from dicomgeom.sources import FoundFile, is_member, open_file, open_start
 
@@ -99,23 +102,6 @@ def whole_header(frame: Frame) -> ImageHeader:
     return replace(frame.header, plane=plane, **own)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom from telling of odd values: they are judged when they are used, and may name a patient.
-
-    All settings belong to the whole process, so that this stands round a scan and not in its threads.
-    """
-    logger = logging.getLogger("pydicom")
-    mode, was_disabled = settings.reading_validation_mode, logger.disabled
-    settings.reading_validation_mode, logger.disabled = IGNORE, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        settings.reading_validation_mode, logger.disabled = mode, was_disabled
-
-
 class Scanner:
     """Judges files one after the other; what the images of a series share is understood once.
 
@@ -166,7 +152,7 @@ class Scanner:
             os.close(descriptor)
         if frames is None:
             with open_file(found.root, found.path) as file:
-                return [_frame(header) for header in headers_by_pydicom(file, found.size_bytes)]
+                return _frames_by_pydicom(file, found.size_bytes)
         return frames
 
     def _member_frames(self, found: FoundFile) -> list[Frame]:
@@ -191,7 +177,7 @@ class Scanner:
         frames = self._read(fetch_through(file), size_bytes)
         if frames is None:
             file.seek(0)
-            frames = [_frame(header) for header in headers_by_pydicom(file, size_bytes)]
+            frames = _frames_by_pydicom(file, size_bytes)
         return frames
 
     def _read(self, fetch: Fetch, size_bytes: int) -> list[Frame] | None:
@@ -203,6 +189,13 @@ class Scanner:
         except Unusual:
             return None
         return _frames_of(values, size_bytes)
+
+
+def _frames_by_pydicom(file: BinaryIO, size_bytes: int) -> list[Frame]:
+    """Frames of a file that is not for our own reader; until one comes pydicom need not be loaded."""
+    from dicomgeom.by_pydicom import headers_by_pydicom
+
+    return [_frame(header) for header in headers_by_pydicom(file, size_bytes)]
 
 
 @dataclass

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
-
 from dicomgeom.elements import (
     CHARACTER_SET,
     IMAGE_TYPE,
@@ -44,6 +41,16 @@ _restless: set[int] = set()
 _SERIES_HEAD: Final = b"\x20\x00\x0e\x00"
 _UNDEFINED: Final = 0xFFFFFFFF
 _NOTHING, _SHORT, _LONG, _IMPLICIT = range(4)
+
+
+class RawElement(NamedTuple):
+    """An element as it stands in the file, with the names that pydicom gives to its own raw elements."""
+
+    tag: int
+    VR: str | None
+    value: bytes
+    is_implicit_VR: bool  # noqa: N815  pydicom's name
+    is_little_endian: bool = True
 
 
 class Values(NamedTuple):
@@ -137,7 +144,7 @@ class SeriesTemplate:
         if element is None or place is None:
             return element
         value = values[place]
-        return RawDataElement(element.tag, element.VR, len(value), value, 0, element.is_implicit_VR, True)
+        return RawElement(element.tag, element.VR, value, element.is_implicit_VR)
 
     def learn(self, tag: int) -> None:
         """From now on expect this element to differ."""
@@ -222,7 +229,7 @@ class SeriesTemplate:
 
     def of_first(self) -> Values:
         """What was read of the file the template was made of."""
-        values = [self._values[tag].value or b"" for tag in self.asked]
+        values = [self._values[tag].value for tag in self.asked]
         return Values(self, values, self._header.pixels_at, self._header.pixels_head)
 
 
@@ -246,11 +253,10 @@ def _is_fixed(element: Element, wanted: Wanted) -> bool:
     return element.tag in wanted.tags and element.skipped > 0
 
 
-def _raw_element(element: Element, implicit: bool) -> RawDataElement:
+def _raw_element(element: Element, implicit: bool) -> RawElement:
     explicit = not implicit or element.tag >> 16 == 2
     representation = element.raw[4:6].decode("ascii") if explicit else None
-    value = element.value
-    return RawDataElement(BaseTag(element.tag), representation, len(value), value, 0, not explicit, True)
+    return RawElement(element.tag, representation, element.value, not explicit)
 
 
 def _series_hint(data: bytes) -> bytes:

@@ -26,7 +26,7 @@ from dicomgeom.study import sort_study
 from dicomgeom.workers import Team
 
 PART_ROWS: Final = 1_500
-"""Images sorted by one hand at a time, more where one patient has more."""
+"""Images sorted by one hand at a time, more where one patient has more, fewer near the end."""
 
 CHUNK_ROWS: Final = 50_000
 """Images put into order at a time."""
@@ -87,7 +87,7 @@ def sort_headers(
     images, stacks, lines = schema_of(IMAGES), schema_of(STACKS), schema_of(LINES)
     found: list[_Placed] = []
     done = 0
-    for one in team.run(partial(_sort_part, how=how), chunks.parts()):
+    for one in team.run(partial(_sort_part, how=how), chunks.parts(team.hands)):
         done += len(one.columns)
         found.append(one._replace(columns=pl.DataFrame()))
         whole = chunks.take(one)
@@ -116,8 +116,8 @@ class _Chunks:
         self._waiting: dict[int, pl.DataFrame] = {}
         self._back: dict[int, list[_Placed]] = {}
 
-    def parts(self) -> Iterator[_Part]:
-        """Whole patients, by examination and path."""
+    def parts(self, hands: int) -> Iterator[_Part]:
+        """Whole patients, by examination and path, for so many hands."""
         headers, self._headers = self._headers, pl.DataFrame()
         by_patient = headers["patient_key"].arg_sort()
         ends = list(_ends(headers["patient_key"].gather(by_patient), CHUNK_ROWS))
@@ -128,7 +128,7 @@ class _Chunks:
             self._waiting[number] = chunk
             self._back[number] = []
             last = 0
-            for part_end in _ends(chunk["patient_key"], PART_ROWS):
+            for part_end in _ends(chunk["patient_key"], PART_ROWS, hands):
                 yield _Part(last, number, chunk[last:part_end])
                 last = part_end
 
@@ -143,11 +143,16 @@ class _Chunks:
         return self._waiting.pop(placed.chunk).drop(EXAMINATION).with_columns(columns.get_columns())
 
 
-def _ends(patients: pl.Series, rows: int) -> Iterator[int]:
-    """Where to cut rows that are sorted by patient: whole patients, until there are enough rows."""
-    last = 0
+def _ends(patients: pl.Series, rows: int, hands: int = 1) -> Iterator[int]:
+    """Where to cut rows that are sorted by patient: whole patients, until there are enough rows.
+
+    Many hands get fewer near the end, so that nobody waits long for another.
+    """
+    last, enough = 0, rows
     for end in np.cumsum(patients.rle().struct.field("len").to_numpy()).tolist():
-        if end - last >= rows or end == len(patients):
+        if hands > 1:
+            enough = min(rows, (len(patients) - last) // (2 * hands))
+        if end - last >= enough or end == len(patients):
             yield end
             last = end
 

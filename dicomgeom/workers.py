@@ -6,14 +6,19 @@ files never stand in a queue. This module imports nothing heavy: a new process l
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import multiprocessing
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import wait as wait_for
+from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
 from dicomgeom.errors import AnatprepError, WrongUse
@@ -23,6 +28,19 @@ Result = TypeVar("Result")
 
 AHEAD: Final = 2
 """Tasks that wait for each worker: one to work on, one to take up next."""
+
+NEEDS: Final = "dicomgeom.reading"
+"""Module that new processes load at once, while this one begins the work."""
+
+SHARED: Final = "dicomgeom.scan"
+"""Module that all of them share: it starts no thread, as polars does, so that a fork is safe."""
+
+PIPE_BYTES: Final = 1 << 20
+"""Pipes to and from other processes hold a whole task or result, so that nobody waits to be heard."""
+
+SWITCH_S: Final = 5e-4
+"""How soon the thread that takes in results gets its turn; with Python's own 5 ms, and 64 KB that fit
+into a pipe, the other process waits for a good part of its time."""
 
 SCHEDULER_WAIT_S: Final = 10.0
 """How long an answer of a dask scheduler is waited for."""
@@ -49,11 +67,18 @@ class Alone:
 
 
 class Together:
-    """Other processes on this machine, and this one, which takes up tasks itself rather than wait."""
+    """Other processes on this machine, and this one, which takes up tasks itself rather than wait.
 
-    def __init__(self, pool: ProcessPoolExecutor, others: int) -> None:
+    Parameters
+    ----------
+    called
+        Done when the others have been called: until then this process does everything.
+    """
+
+    def __init__(self, pool: ProcessPoolExecutor, others: int, called: Future[None]) -> None:
         self._pool = pool
         self._others = others
+        self._called = called
         self.hands = others + 1
 
     def run(self, do: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
@@ -62,7 +87,7 @@ class Together:
         try:
             for task in waiting:
                 running = yield from _taken(running)
-                if len(running) < AHEAD * self._others:
+                if self._are_there() and len(running) < AHEAD * self._others:
                     running.add(self._pool.submit(do, task))
                 else:
                     yield do(task)
@@ -74,6 +99,12 @@ class Together:
                 "a worker process died (out of memory?); run the same command again with fewer --workers: "
                 "what was read is kept"
             ) from error
+
+    def _are_there(self) -> bool:
+        if not self._called.done():
+            return False
+        self._called.result()  # complains when no process could be started
+        return True
 
 
 def _taken(running: set[Future[Result]]) -> Generator[Result, None, set[Future[Result]]]:
@@ -102,7 +133,7 @@ class OnDask:
 
 
 @contextmanager
-def team_of(workers: int, scheduler: str | None, needs: str = "dicomgeom") -> Iterator[Team]:
+def team_of(workers: int, scheduler: str | None) -> Iterator[Team]:
     """Call a team together and send it home afterwards.
 
     Parameters
@@ -111,8 +142,6 @@ def team_of(workers: int, scheduler: str | None, needs: str = "dicomgeom") -> It
         Processes on this machine, this one included.
     scheduler
         Address of a dask scheduler, tcp://host:port; `workers` then says nothing.
-    needs
-        Module that new processes load at once, while this one begins the work.
 
     Raises
     ------
@@ -127,18 +156,55 @@ def team_of(workers: int, scheduler: str | None, needs: str = "dicomgeom") -> It
         elif workers == 1:
             yield Alone()
         else:
-            # Forking a process that has threads (polars starts some) may hang: start fresh ones.
+            # Forking a process that has threads (polars starts some) may hang: fork a fresh one.
             context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([SHARED])
             pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_settle)
             stack.callback(pool.shutdown, cancel_futures=True)
-            for _ in range(workers - 1):
-                pool.submit(_load, needs)
-            yield Together(pool, workers - 1)
+            _widen_pipes(pool)
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_S)
+            called = stack.enter_context(ThreadPoolExecutor(1)).submit(_call, pool, workers - 1)
+            yield Together(pool, workers - 1, called)
+
+
+def _widen_pipes(pool: ProcessPoolExecutor) -> None:
+    """Enlarge the pipes of a pool, where the system can; nothing but speed depends on it."""
+    for queue in ("_call_queue", "_result_queue"):
+        with suppress(AttributeError, OSError):
+            fcntl.fcntl(getattr(pool, queue)._reader, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _call(pool: ProcessPoolExecutor, others: int) -> None:
+    """Start the processes of a pool, which takes a while when it is the first."""
+    with _without_main():
+        for _ in range(others):
+            pool.submit(_load, NEEDS)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Show new processes an empty main module: they would import it, and need nothing of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _settle() -> None:
     """One process is one worker: tables are packed by one thread in each."""
     os.environ["POLARS_MAX_THREADS"] = "1"
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End with the process that gives the work, which cannot say so when it is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _load(module: str) -> None:

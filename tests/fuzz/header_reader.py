@@ -15,7 +15,8 @@ import atheris
 
 with atheris.instrument_imports(include=["dicomgeom"]):
     from dicomgeom.errors import UnusableFile
-    from dicomgeom.scan import Scanner, quiet, status_of, whole_header
+    from dicomgeom.quietness import quiet
+    from dicomgeom.scan import Scanner, status_of, whole_header
 
 from tests.helpers.readers import plain
 from tests.helpers.series_files import SYNTAXES, changed, series

@@ -7,7 +7,8 @@ from typing import Any
 
 from dicomgeom.errors import UnusableFile
 from dicomgeom.header import ImageHeader
-from dicomgeom.scan import Scanner, quiet, status_of, whole_header
+from dicomgeom.quietness import quiet
+from dicomgeom.scan import Scanner, status_of, whole_header
 from dicomgeom.sources import FoundFile
 
 Verdict = list[dict[str, Any]] | tuple[str, str, str]
