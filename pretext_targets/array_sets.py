@@ -25,11 +25,9 @@ from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXE
 from pretext_targets.findings import Findings, of_no_exam, read_findings
 from pretext_targets.fingerprint import Fingerprint
 from pretext_targets.labels import SliceLabels, usable_grid
+from pretext_targets.nifti_sets import NO_GEOMETRY, OTHER_VIEW
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
-
-NO_GEOMETRY = "no-geometry"
-OTHER_VIEW = "other-view"
 
 
 def plan_arrays(

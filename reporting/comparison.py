@@ -124,10 +124,19 @@ def _measures(run: ComparedRun, kind: str = "mean") -> dict[str, tuple[str, Any]
 
 
 def _names(runs: Sequence[ComparedRun]) -> list[str]:
-    """Measures that at least two runs have."""
+    """Measures that at least two runs have: Dice first, and means before their parts.
+
+    What is true of a patient is no measure of a run: it is the same in all of them.
+    """
     measures = [_measures(run) for run in runs]
-    every = dict.fromkeys(name for one in measures for name in one)
-    return [name for name in every if sum(name in one for one in measures) > 1]
+    every = dict.fromkeys(name for one in measures for name in one if not _plain(name).startswith("true "))
+    common = [name for name in every if sum(name in one for one in measures) > 1]
+    return sorted(common, key=lambda name: ("dice" not in name, " mean" not in name))
+
+
+def _plain(name: str) -> str:
+    """A measure's name without that of its task."""
+    return name.rpartition(": ")[2]
 
 
 def _tables(ground: Ground, runs: Sequence[ComparedRun]) -> Iterator[Table]:

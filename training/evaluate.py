@@ -213,13 +213,19 @@ def _completeness(reader: StoreReader, rows: Rows, left_out: Rows) -> dict[str, 
     return {"volumes": len(measured), "volumes_incomplete": len(measured & damaged)}
 
 
+def check_spacing(trained_mm: float, given_mm: float, otherwise: str = "") -> None:
+    """Raise `WrongUse` when pixels of a store have another size than those of the training."""
+    if abs(trained_mm - given_mm) > SPACING_TOLERANCE_MM:
+        raise WrongUse(
+            f"the run was trained on pixels of {trained_mm:g} mm, those of the store are {given_mm:g} mm; "
+            f"build the store with the same spacing{otherwise}"
+        )
+
+
 def check_same(trained: StoreFacts, given: StoreFacts, task: Task, *, any_spacing: bool = False) -> None:
     """The labels must mean the same as those the run was trained on, and a pixel be as large."""
-    if not any_spacing and abs(trained.spacing_mm - given.spacing_mm) > SPACING_TOLERANCE_MM:
-        raise WrongUse(
-            f"the run was trained on pixels of {trained.spacing_mm:g} mm, those of the store are "
-            f"{given.spacing_mm:g} mm; build the store with the same spacing, or say --any-spacing"
-        )
+    if not any_spacing:
+        check_spacing(trained.spacing_mm, given.spacing_mm, ", or say --any-spacing")
     for name, needed in (
         ("segment_names", "segmentation"),
         ("partners", "line"),

@@ -14,14 +14,14 @@ from dicomgeom.progress import Progress, silent
 from pretext_targets.predicted import PredictedStack
 from pretext_targets.reader import StoreReader
 from training.data import STATISTICS, as_they_are, dequantised, normalised, sound_rows
-from training.evaluate import SPACING_TOLERANCE_MM
+from training.evaluate import check_spacing
 from training.model import Model, read_model
 from training.recipe import Recipe
 from training.sources import Rows, Source, open_source
 from training.team import chosen_device
 from training.transfer import WEIGHTS_FILE, read_initial_weights
+from training.volumes import BATCH
 
-BATCH = 32
 SEGMENTATION = "segmentation"
 
 
@@ -55,12 +55,7 @@ def predict(
     if not labels:
         raise WrongUse(f"{run} learned {', '.join(model.labels)}; only a run that segments can predict")
     reader = StoreReader(store)
-    trained_mm = configuration.facts[labels[0]].spacing_mm
-    if abs(trained_mm - reader.attributes.spacing_mm) > SPACING_TOLERANCE_MM:
-        raise WrongUse(
-            f"the run was trained on pixels of {trained_mm:g} mm, those of the store are "
-            f"{reader.attributes.spacing_mm:g} mm; build the store with the same spacing"
-        )
+    check_spacing(configuration.facts[labels[0]].spacing_mm, reader.attributes.spacing_mm)
     chosen = chosen_device(device)
     model.to(chosen).eval()
     rows = sound_rows(reader, split, configuration.recipe.normalise)
