@@ -146,7 +146,10 @@ def local_cluster(workers: int) -> Iterator[Any]:
     import dask
     import distributed
 
+    from pretext_targets.cores import KeepToCore, cores_for
+
     cluster: Any = distributed.LocalCluster
+    cores = cores_for(workers)
     with (
         tempfile.TemporaryDirectory(prefix="anatprep-") as scratch,
         dask.config.set(LOCAL_SETTINGS),
@@ -161,6 +164,7 @@ def local_cluster(workers: int) -> Iterator[Any]:
             memory_limit=None,
             local_directory=scratch,
             silence_logs=logging.ERROR,
+            plugins=(KeepToCore(cores),) if cores else (),
         ) as local,
     ):
         yield local
