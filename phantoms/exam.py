@@ -118,7 +118,7 @@ class Exam(ABC):
 
     def uid(self, *what: str) -> str:
         """A UID that is the same whenever the same exam is made."""
-        parts = ["anatprep phantom", str(self.seed), str(self.index), *what]
+        parts = ["anatprep phantom", self.anatomy, str(self.seed), str(self.index), *what]
         return str(generate_uid(entropy_srcs=["/".join(parts)]))
 
     @property

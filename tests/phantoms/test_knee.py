@@ -11,6 +11,7 @@ import pytest
 
 from dicomgeom.catalogue import open_catalogue
 from dicomgeom.index import index
+from phantoms.cardiac_exam import CardiacExam
 from phantoms.export import PhantomSummary, write_exams
 from phantoms.knee_exam import KneeExam
 from phantoms.knee_patient import draw_knee
@@ -38,6 +39,13 @@ def knees(tmp_path_factory: pytest.TempPathFactory) -> PhantomSummary:
 @pytest.fixture(scope="module")
 def scene() -> KneeScene:
     return KneeScene(np.random.default_rng(4))
+
+
+def test_a_knee_and_a_heart_of_one_seed_share_no_uid() -> None:
+    knee, heart = KneeExam(3, 0, SMALL), CardiacExam(3, 0, SMALL)
+    assert {one.uid for one in knee.series}.isdisjoint(one.uid for one in heart.series)
+    assert knee.uid("study") != heart.uid("study")
+    assert knee.frame_of_reference != heart.frame_of_reference
 
 
 def test_the_catalogue_finds_two_sagittal_stacks_one_coronal_one_axial(
