@@ -98,7 +98,13 @@ class Screen:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", style="dim"),
+            TimeRemainingColumn(),
+        )
         with Bars(
             *columns, console=Console(stderr=True), refresh_per_second=UPDATES_PER_SECOND, transient=True
         ) as bars:
@@ -135,13 +141,24 @@ class _OneBar:
         if self._bar is None or not (what == self._what or goes_on):
             if self._bar is not None:
                 self._bars.remove_task(self._bar)
-            self._bar = self._bars.add_task(what, total=total)
+            self._bar = self._bars.add_task(what, total=total, rate="")
             self._drawn_at_s = 0.0
         self._what, self._total, self._done = what, total, done
         now_s = time.monotonic()
         if now_s - self._drawn_at_s >= 1 / UPDATES_PER_SECOND or done == total:
-            self._bars.update(self._bar, description=what, completed=done, total=total)
+            speed = self._bars.tasks[-1].speed  # of the last half minute
+            self._bars.update(self._bar, description=what, completed=done, total=total, rate=rate_told(speed))
             self._drawn_at_s = now_s
+
+
+def rate_told(per_second: float | None) -> str:
+    """A rate: "12/s", or of a minute or an hour where less than one is done in a second or minute."""
+    if not per_second:
+        return ""
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:,.3g}/{unit}" if per_second < 1000 else f"{per_second:,.0f}/{unit}"
+    return f"{per_second * 3600:.3g}/h"
 
 
 def print_json(result: Mapping[str, Any]) -> None:

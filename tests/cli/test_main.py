@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cli.main
-from cli.console import Screen, counted, print_json, spelled
+from cli.console import Screen, counted, print_json, rate_told, spelled
 from cli.main import EXIT_INTERRUPTED, EXIT_UNEXPECTED, run
 from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE
 
@@ -114,6 +114,22 @@ def test_a_pipe_cuts_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_cells_are_spelled_for_people(value: object, text: str) -> None:
     assert spelled(value) == text
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (None, ""),
+        (0.0, ""),
+        (12345.6, "12,346/s"),
+        (42.42, "42.4/s"),
+        (1.0, "1/s"),
+        (0.5, "30/min"),
+        (1 / 600, "6/h"),
+    ],
+)
+def test_a_rate_is_told_in_the_unit_in_which_something_gets_done(per_second: float | None, text: str) -> None:
+    assert rate_told(per_second) == text
 
 
 def test_one_is_spelled_as_one(
