@@ -41,6 +41,8 @@ def publish(
     problems = verify_store(url) if check else []
     for problem in problems:
         screen.say(problem)
+    if problems:
+        screen.say("delete what is named here, the manifest's rows with it, and publish again")
     screen.finish(
         {"url": url, "sent": sent, "problems": problems},
         exit_code=EXIT_INTEGRITY if problems else EXIT_DONE,

@@ -134,16 +134,17 @@ class Bucket:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return dict(pool.map(send, files))
 
-    def begin(self, make: Callable[[], Mapping[str, bytes]]) -> None:
+    def begin(self, make: Callable[[], Mapping[str, bytes]]) -> bool:
         """See `Place`; the leftovers of a beginning that was interrupted are written again."""
         if self.get(METADATA) is not None:
-            return
+            return False
         files = make()
         if any(name not in files for name, _ in self._listed()):
-            return
+            return False
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda name: self.put(name, files[name]), files.keys() - {METADATA}))
         self.put(METADATA, files[METADATA])
+        return True
 
     def only_one_build(self) -> AbstractContextManager[None]:
         """See `Place`: not known here, and harmless."""

@@ -79,8 +79,8 @@ def build(
     attributes = attributes_of(plan, rasters=rasters, shard=shard, compression=packed)
     place = place_of(store)
     try:
-        place.begin(lambda: first_files(attributes))
-        return _write(plan, place, attributes, compression, workers, scheduler, progress)
+        fresh = place.begin(lambda: first_files(attributes))
+        return _write(plan, place, attributes, fresh, compression, workers, scheduler, progress)
     except (OSError, Unreachable) as error:
         raise _stopped(place, error) from error
 
@@ -104,6 +104,7 @@ def _write(
     plan: BuildPlan,
     place: Place,
     attributes: StoreAttributes,
+    fresh: bool,
     compression: Compression | None,
     workers: int,
     scheduler: str | None,
@@ -117,6 +118,8 @@ def _write(
         missing = [one for one in range(attributes.shards) if not _is_done(place, one, sizes)]
         if missing or not (attributes.complete and _is_done(place, -1, sizes)):
             write_metadata(place, attributes.model_copy(update={"complete": False}))
+            if not fresh:
+                _mend_metadata(place, attributes)
             run_shards(
                 (task_of(plan, place, attributes, one) for one in missing),
                 len(missing),
@@ -127,6 +130,13 @@ def _write(
             finish(plan, place, attributes)
         place.tidy()
     return summary_of(plan, place, attributes, written=len(missing))
+
+
+def _mend_metadata(place: Place, attributes: StoreAttributes) -> None:
+    """Write what describes the arrays anew where it isn't as it was: no shard would ever do it again."""
+    for name, content in first_files(attributes).items():
+        if name != METADATA and place.get(name) != content:
+            place.put(name, content)
 
 
 def attributes_of(

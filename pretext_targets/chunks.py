@@ -78,6 +78,29 @@ def is_plain_layout(metadata: Mapping[str, Any], chunks: tuple[int, ...], codec:
     return found == expected and set(endian) == {"little"}
 
 
+def is_plain_column(metadata: Mapping[str, Any], chunk: tuple[int, ...]) -> bool:
+    """Whether a small array lies in files as this module reads them.
+
+    Parameters
+    ----------
+    metadata : mapping
+        The array's zarr.json.
+    chunk : tuple of int
+        Shape of a chunk, examples first.
+    """
+    try:
+        key, codecs = metadata["chunk_key_encoding"], metadata["codecs"]
+        return (
+            metadata["chunk_grid"]["name"] == "regular"
+            and tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]) == chunk
+            and [one["name"] for one in codecs] == ["bytes", "blosc"]
+            and codecs[0].get("configuration", {}).get("endian", "little") == "little"
+            and (key["name"], key.get("configuration", {}).get("separator", "/")) == ("default", "/")
+        )
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return False
+
+
 def chunk_bytes(values: NDArray[Any], codec: Codec | None) -> bytes:
     """One chunk as it lies in a file."""
     plain = np.ascontiguousarray(values)

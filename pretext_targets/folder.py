@@ -93,21 +93,27 @@ class Folder:
         _all_at_once(sync_folder, sorted({(self.path / name).parent for name in aside}))
         return records
 
-    def begin(self, make: Callable[[], Mapping[str, bytes]]) -> None:
+    def begin(self, make: Callable[[], Mapping[str, bytes]]) -> bool:
         """See `Place`: under another name first, so that it is there in whole or not at all."""
         if not self.is_empty():
-            return
+            return False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
         try:
-            for name, content in make().items():
+            files = make()
+            for name, content in files.items():
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 (fresh / name).write_bytes(content)
+            _all_at_once(_sync_file, [fresh / name for name in files])
+            _all_at_once(sync_folder, sorted({(fresh / name).parent for name in files} | {fresh}))
             try:
                 fresh.rename(self.path)
             except OSError as error:
                 if not (self.path / METADATA).is_file():
                     raise WrongUse(f"{self} cannot be made: {error.strerror}") from error
+                return False
+            sync_folder(self.path.parent)
+            return True
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

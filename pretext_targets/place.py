@@ -71,8 +71,11 @@ class Place(Protocol):
         """
         ...
 
-    def begin(self, make: Callable[[], Mapping[str, bytes]]) -> None:
-        """Put the first files here where nothing is yet, `zarr.json` last; where something is do nothing."""
+    def begin(self, make: Callable[[], Mapping[str, bytes]]) -> bool:
+        """Put the first files here where nothing is yet, `zarr.json` last; where something is do nothing.
+
+        Whether it put them is the answer.
+        """
         ...
 
     def only_one_build(self) -> AbstractContextManager[None]:

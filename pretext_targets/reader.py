@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dicomgeom.errors import IntegrityError, WrongUse
 from pretext_targets.attributes import StoreAttributes
-from pretext_targets.chunks import ShardFile, is_plain_layout
+from pretext_targets.chunks import ShardFile, is_plain_column, is_plain_layout, read_chunk
 from pretext_targets.codecs import codec_of
 from pretext_targets.places import METADATA, Place, Where
 from pretext_targets.schema import Field
@@ -79,16 +79,46 @@ class StoreReader:
 
         Raises
         ------
+        IntegrityError
+            When the array isn't in the store, or a file of it is missing or broken.
         WrongUse
             For images and rasters, which are read slice by slice.
         """
-        if name in self._fields and self._fields[name].is_raster:
+        one = self._fields.get(name)
+        if one and one.is_raster:
             raise WrongUse(f"{name!r} is an array of images; read slices of it with read()")
         if name not in self._columns:
-            values = np.asarray(self._store.array(name)[...])
+            plain = one is not None and self._is_plain(one)
+            values = self._whole(one) if one and plain else np.asarray(self._store.array(name)[...])
             values.setflags(write=False)
             self._columns[name] = values
         return self._columns[name]
+
+    def _whole(self, one: Field) -> NDArray[Any]:
+        """A small array from its files; Zarr would answer with fill values where one is missing."""
+        attributes = self.attributes
+        values = np.full(attributes.shape_of(one), one.fill, dtype=one.dtype)
+
+        def read_part(number: int) -> None:
+            name = one.chunk_name(number)
+            content = self.place.get(name)
+            if content is None and self._unfinished:
+                return
+            part = np.empty((attributes.shard, *values.shape[1:]), dtype=one.dtype)
+            try:
+                read_chunk(
+                    content or b"",
+                    part.view(np.uint8) if part.dtype == np.bool_ else part,
+                    codec_of(one, attributes.compression),
+                )
+            except (RuntimeError, ValueError) as error:
+                what = "missing" if content is None else "broken"
+                raise IntegrityError(f"{self.place}: {name} is {what}; run anatprep verify on it") from error
+            first, last = attributes.range_of(number)
+            values[first:last] = part[: last - first]
+
+        self.place.at_once(read_part, range(attributes.shards))
+        return values
 
     def read(self, name: str, indices: ArrayLike) -> NDArray[Any]:
         """Some examples of any array.
@@ -147,8 +177,10 @@ class StoreReader:
             except ValueError as error:
                 raise IntegrityError(f"{self.place}: the metadata of {one.name!r} is broken") from error
             shard = (self.attributes.shard, *self.attributes.shape_of(one)[1:])
-            self._plain[one.name] = is_plain_layout(
-                metadata, shard, codec_of(one, self.attributes.compression)
+            self._plain[one.name] = (
+                is_plain_layout(metadata, shard, codec_of(one, self.attributes.compression))
+                if one.is_raster
+                else is_plain_column(metadata, shard)
             )
         return self._plain[one.name]
 

@@ -1,20 +1,20 @@
 """Copy a finished store to object storage.
 
-One PUT for each file, read back and compared with the manifest's hash, and the group's own
-metadata, which says that the store is complete, last. Published again it sends only what is not
-there yet with its length.
+One PUT for each file, read back and compared with the manifest's hash; after the files of a shard its
+manifest row, and the group's own metadata, which says that the store is complete, last. Published again
+it sends only what the rows there do not vouch for: a file whose length is right may hold something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.attributes import StoreAttributes, attributes_from
-from pretext_targets.finish import finished_row
-from pretext_targets.manifest import FOLDER, row_name
+from pretext_targets.finish import finished_row, write_metadata
+from pretext_targets.manifest import FOLDER, read_row, row_name
 from pretext_targets.place import METADATA, FileRecord, Place, record_of_bytes
 from pretext_targets.places import place_of
 from pretext_targets.store import open_store
@@ -41,42 +41,62 @@ def publish(store: Path, url: str, *, progress: Progress = silent) -> int:
     """
     here, there = place_of(store), place_of(url)
     attributes = open_store(here).attributes
-    _refuse_other(there, attributes)
-    files = list(_files(here, attributes))
-    lying = there.sizes()
-    sent = 0
-    for done, (name, record) in enumerate(files):
-        if lying.get(name) != record.size_bytes or name.startswith(FOLDER) or name == METADATA:
-            content = here.get(name)
-            if content is None or record_of_bytes(content) != record:
-                raise IntegrityError(f"{here}: {name} is not what it was; run anatprep verify on it")
-            there.put(name, content)
-            if there.record(name) != record:
-                raise IntegrityError(f"{there}: {name} did not read back as it was sent; publish again")
-            sent += 1
-        progress("publishing", done=done + 1, total=len(files))
+    shards = [_shard_files(here, one) for one in [*range(attributes.shards), -1]]
+    _refuse_other(here, there, attributes, {name for files in shards for name in files})
+    lying = dict(there.sizes())
+    total, done, sent = sum(len(files) for files in shards), 0, 0
+    for shard, files in zip([*range(attributes.shards), -1], shards, strict=True):
+        vouched = _vouched_for(there, shard, lying)
+        for name, record in files.items():
+            if name not in vouched or vouched[name] != record or lying.get(name) != record.size_bytes:
+                if METADATA in lying:  # from here on, what lies there is no complete store
+                    write_metadata(there, attributes.model_copy(update={"complete": False}))
+                    del lying[METADATA]
+                _send(here, there, name, record)
+                sent += 1
+            done += 1
+            progress("publishing", done=done, total=total)
     return sent
 
 
-def _files(here: Place, attributes: StoreAttributes) -> Iterator[tuple[str, FileRecord]]:
-    """Every file of a store with its length and hash; the group's metadata last."""
-    last: list[tuple[str, FileRecord]] = []
-    for shard in [*range(attributes.shards), -1]:
-        row = here.record(row_name(shard))
-        if row is None:
-            raise HalfWritten(
-                f"{here} is half-written; run the same build-targets command again to finish it"
-            )
-        for name, record in finished_row(here, shard).files.items():
-            if name == METADATA:
-                last.append((name, record))
-            else:
-                yield name, record
-        yield row_name(shard), row
-    yield from last
+def _shard_files(here: Place, shard: int) -> dict[str, FileRecord]:
+    """The files of a shard with length and hash, its row behind them, the group's metadata at the end."""
+    row = here.record(row_name(shard))
+    if row is None:
+        raise HalfWritten(f"{here} is half-written; run the same build-targets command again to finish it")
+    files = dict(finished_row(here, shard).files)
+    last = {METADATA: files.pop(METADATA)} if METADATA in files else {}
+    return {**files, row_name(shard): row, **last}
 
 
-def _refuse_other(there: Place, attributes: StoreAttributes) -> None:
+def _vouched_for(there: Place, shard: int, lying: Mapping[str, int]) -> dict[str, FileRecord]:
+    """What lies there as a row there says that it does; that row itself has no row, so it is looked at."""
+    name = row_name(shard)
+    try:
+        row = read_row(there, shard) if name in lying else None
+    except IntegrityError:
+        row = None
+    own = there.record(name) if row else None
+    return {**row.files, name: own} if row and own else {}
+
+
+def _send(here: Place, there: Place, name: str, record: FileRecord) -> None:
+    content = here.get(name)
+    if content is None or record_of_bytes(content) != record:
+        raise IntegrityError(f"{here}: {name} is not what it was; run anatprep verify on it")
+    there.put(name, content)
+    if there.record(name) != record:
+        raise IntegrityError(f"{there}: {name} did not read back as it was sent; publish again")
+
+
+def _refuse_other(here: Place, there: Place, attributes: StoreAttributes, names: Collection[str]) -> None:
+    """Raise when another store lies there, or what an interrupted copy of another left."""
     content = there.get(METADATA)
-    if content is not None and attributes_from(content, there).plan_sha256 != attributes.plan_sha256:
-        raise WrongUse(f"{there} holds another store; delete it, or give another address")
+    remedy = "delete it, or give another address"
+    if content is not None:
+        if attributes_from(content, there).plan_sha256 != attributes.plan_sha256:
+            raise WrongUse(f"{there} holds another store; {remedy}")
+        return
+    rows = [name for name in there.sizes() if name.startswith(f"{FOLDER}/")]
+    if any(name not in names or there.get(name) != here.get(name) for name in rows):
+        raise WrongUse(f"{there} holds what is left of another store; {remedy}")

@@ -124,6 +124,8 @@ def _schema_problems(place: Place, one: Field, attributes: StoreAttributes) -> I
         expected = tuple(wanted[key]) if key == "dimension_names" else wanted[key]
         if (tuple(value) if isinstance(value, list) else value) != expected:
             yield f"{one.name}: {key} is {value}, the schema says {expected}"
+    if not np.array_equal(array.fill_value, one.fill, equal_nan=one.dtype.startswith("float")):
+        yield f"{one.name}: fill_value is {array.fill_value}, the schema says {one.fill}"
 
 
 def _label_problems(reader: StoreReader, recompute: int) -> Iterator[str]:

@@ -78,6 +78,28 @@ def test_damage_is_an_error_and_never_an_image(built: Path, tmp_path: Path) -> N
         StoreReader(store).read("image", [0])
 
 
+def test_a_column_whose_file_is_gone_or_broken_is_an_error_and_never_fill_values(
+    built: Path, tmp_path: Path
+) -> None:
+    store = Path(shutil.copytree(built, tmp_path / "copy.zarr"))
+    chunk = store / "split" / "c" / "1"
+    content = chunk.read_bytes()
+    for wrong in (content[: len(content) // 2], b"", None):
+        chunk.unlink() if wrong is None else chunk.write_bytes(wrong)
+        what = "missing" if wrong is None else "broken"
+        with pytest.raises(IntegrityError, match=f"split/c/1 is {what}; run anatprep verify"):
+            StoreReader(store).column("split")
+
+
+def test_a_column_that_lies_otherwise_is_read_through_zarr(built: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(built, tmp_path / "copy.zarr"))
+    values = zarr.open_array(built / "location", mode="r")[...]
+    shutil.rmtree(store / "location")
+    array = zarr.create_array(store, name="location", shape=values.shape, dtype="float32", chunks=(5,))
+    array[...] = values
+    np.testing.assert_array_equal(StoreReader(store).column("location"), values)
+
+
 def test_an_unfinished_store_is_refused_unless_asked_for(
     tmp_path: Path, plan: BuildPlan, built: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from pretext_targets.build import BuildPlan, build
+from pretext_targets.manifest import read_row, write_row
+from pretext_targets.place import record_of_bytes
 from pretext_targets.places import is_url, place_of
 from pretext_targets.reader import StoreReader, open_reader
 from pretext_targets.remote import publish
@@ -76,6 +79,56 @@ def test_another_store_is_not_overwritten(built: Path, plan: BuildPlan, url: str
     (other / "zarr.json").write_text(text)
     with pytest.raises(WrongUse, match="holds another store"):
         publish(other, url)
+
+
+def test_a_file_of_equal_length_that_changed_here_is_sent_again(
+    built: Path, url: str, tmp_path: Path
+) -> None:
+    publish(built, url)
+    changed = tmp_path / "changed.zarr"
+    shutil.copytree(built, changed)
+    name = "image_scale/c/0"
+    content = bytearray((changed / name).read_bytes())
+    content[-1] ^= 1
+    (changed / name).write_bytes(bytes(content))
+    row = read_row(changed, 0)
+    assert row is not None
+    write_row(place_of(changed), replace(row, files={**row.files, name: record_of_bytes(bytes(content))}))
+    assert publish(changed, url) == 3  # the file, its row, and the metadata that was taken back meanwhile
+    assert place_of(url).get(name) == bytes(content)
+    assert publish(changed, url) == 0
+
+
+def test_while_a_copy_is_renewed_nobody_takes_it_for_complete(built: Path, url: str, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(what: str, *, done: int, total: int) -> None:
+        raise Stop
+
+    publish(built, url)
+    remove(url, min(read_row(built, 0).files))  # type: ignore[union-attr]
+    with pytest.raises(Stop):
+        publish(built, url, progress=stop)
+    with pytest.raises(HalfWritten):
+        open_reader(url)
+    publish(built, url)
+    assert verify_store(url) == []
+
+
+def test_what_an_interrupted_copy_of_another_store_left_is_not_mixed_in(
+    built: Path, url: str, tmp_path: Path
+) -> None:
+    publish(built, url)
+    remove(url, "zarr.json")
+    other = tmp_path / "other.zarr"
+    shutil.copytree(built, other)
+    row = read_row(other, 0)
+    assert row is not None
+    write_row(place_of(other), replace(row, sums={}))
+    with pytest.raises(WrongUse, match="what is left of another store"):
+        publish(other, url)
+    assert publish(built, url) == 1
 
 
 def test_what_is_no_store_says_so(built: Path, url: str, plan: BuildPlan, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ import pytest
 import zarr
 
 from dicomgeom.errors import IntegrityError, WrongVersion
+from pretext_targets.build import BuildPlan, build
 from pretext_targets.folder import record_of
-from pretext_targets.place import FileRecord
+from pretext_targets.manifest import read_row, write_row
+from pretext_targets.place import FileRecord, record_of_bytes
+from pretext_targets.places import place_of
 from pretext_targets.store import fields_of
 from pretext_targets.verify import verify_store
+from tests.pretext_targets.conftest import SHARD
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -64,6 +69,31 @@ def test_a_missing_file_and_a_missing_row_are_found_with_what_to_do(store: Path)
         "line_heatmap/c/1/0/0/0 is missing; delete manifest/000001.json and run the same build-targets again",
         "manifest/000003.json is missing; run the same build-targets again",
     ]
+
+
+def test_what_an_array_says_of_itself_is_mended_by_the_advice(store: Path, plan: BuildPlan) -> None:
+    fill = store / "image" / "zarr.json"
+    whole = fill.read_bytes()
+    fill.write_bytes(whole.replace(b'"fill_value": 0', b'"fill_value": 7'))
+    (problem,) = verify_store(store)
+    assert "image/zarr.json has changed" in problem
+    assert "delete manifest/store.json and run the same build-targets again" in problem
+    for damage in (lambda: None, fill.unlink):
+        damage()
+        (store / "manifest" / "store.json").unlink()
+        build(plan, store, shard=SHARD)
+        assert fill.read_bytes() == whole
+        assert verify_store(store) == []
+
+
+def test_another_fill_value_is_found_even_where_the_row_vouches_for_it(store: Path) -> None:
+    fill = store / "image" / "zarr.json"
+    fill.write_bytes(fill.read_bytes().replace(b'"fill_value": 0', b'"fill_value": 7'))
+    row = read_row(store, -1)
+    assert row is not None
+    record = record_of_bytes(fill.read_bytes())
+    write_row(place_of(store), replace(row, files={**row.files, "image/zarr.json": record}))
+    assert verify_store(store) == ["image: fill_value is 7, the schema says 0"]
 
 
 def test_a_broken_row_is_found(store: Path) -> None:
