@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from cli.options import (
     CompressionOption,
     FramesOption,
     Json,
+    SizeOption,
     WorkspaceFolder,
 )
 from cli.stores import known_findings, known_tissues, load_on_grid, refuse_empty, show_store
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pretext_targets.build import BuildPlan, BuildSummary
     from pretext_targets.findings import Findings
     from pretext_targets.places import Where
+    from pretext_targets.protocol import Protocol
     from pretext_targets.tissues import TissueIndex
 
 
@@ -49,7 +52,7 @@ def build_targets(
             show_default="every shipped one that the catalogue has images for",
         ),
     ] = None,
-    size: Annotated[int | None, typer.Option("--size", min=16, help="Rows and columns of the grid.")] = None,
+    size: SizeOption = None,
     spacing_mm: Annotated[float | None, typer.Option("--spacing-mm", help="Spacing of the grid.")] = None,
     centre: CentreOption = None,
     frames: FramesOption = None,
@@ -80,7 +83,7 @@ def build_targets(
     compression: CompressionOption = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="A running dask cluster, tcp://...")
+        str | None, typer.Option("--scheduler", help="A running dask cluster, tcp://..., without --workers.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be built.")] = False,
     workspace: WorkspaceFolder = None,
@@ -96,18 +99,21 @@ def build_targets(
     folder = room.catalogue_or(catalogue)
 
     from dicomgeom.catalogue import open_catalogue
+    from dicomgeom.workers import check_one_kind
 
+    check_one_kind(workers, scheduler)
+    grid = {"size": size, "spacing_mm": spacing_mm, "centre": centre, "frames": frames}
+    wanted = _protocols(protocols, grid)
     opened = open_catalogue(folder)
     known = known_tissues(screen, tissues)
-    told = known_findings(screen, findings, opened)
-    grid = {"size": size, "spacing_mm": spacing_mm, "centre": centre, "frames": frames}
-    plans, not_built = _plans(opened, protocols, grid, tissues=known, findings=told)
+    told, matched = known_findings(screen, findings, opened)
+    plans, not_built = _plans(opened, wanted, tissues=known, findings=told)
     if not plans:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in not_built.items())
         raise NothingUsable(f"{folder} has no images for any protocol ({reasons}); see `anatprep show`")
     how = {"rasters": rasters, "compression": compression.value if compression else None, "workers": workers}
     if dry_run:
-        _dry_run(screen, plans, not_built, **how)
+        _dry_run(screen, plans, not_built, matched, **how)
         return
     built = {
         name: _build(screen, plan, output or room.create().store(name), scheduler=scheduler, **how)
@@ -117,27 +123,45 @@ def build_targets(
         screen.say(f"{name}: not built, {reason}")
     _name_next(screen, room, built, named=output is not None)
     screen.finish(
-        {"stores": {name: summary.as_json() for name, summary in built.items()}, "not_built": not_built},
+        {"stores": {name: summary.as_json() for name, summary in built.items()}, "not_built": not_built}
+        | matched,
         skipped=any(summary.left_out or summary.invalid for summary in built.values()),
     )
 
 
+def _protocols(named: Sequence[str] | None, grid: Mapping[str, Any]) -> list[Protocol]:
+    """The protocols that are asked for, each of a name of its own: a store is called by it.
+
+    Raises
+    ------
+    WrongUse
+        When one cannot be read, or two have one name.
+    """
+    from pretext_targets.protocol import shipped_protocols
+
+    protocols = [load_on_grid(one, **grid) for one in named or shipped_protocols()]
+    several = [name for name, count in Counter(one.name for one in protocols).items() if count > 1]
+    if several:
+        raise WrongUse(
+            f"several protocols are named {', '.join(several)}, and their stores would be one; "
+            "give each file a `name` of its own, and each protocol once"
+        )
+    return protocols
+
+
 def _plans(
     catalogue: Catalogue,
-    protocols: Sequence[str] | None,
-    grid: Mapping[str, Any],
+    protocols: Sequence[Protocol],
     *,
     tissues: TissueIndex | None,
     findings: Findings | None,
 ) -> tuple[dict[str, BuildPlan], dict[str, str]]:
     """Plan every protocol; those without an image are named with the reason instead."""
     from pretext_targets.build import plan_build
-    from pretext_targets.protocol import shipped_protocols
 
     plans: dict[str, BuildPlan] = {}
     not_built: dict[str, str] = {}
-    for name in protocols or shipped_protocols():
-        protocol = load_on_grid(name, **grid)
+    for protocol in protocols:
         plan = plan_build(catalogue, protocol, tissues=tissues, findings=findings)
         if len(plan.examples):
             plans[protocol.name] = plan
@@ -157,7 +181,13 @@ def _build(screen: Screen, plan: BuildPlan, store: Where, **options: Any) -> Bui
     return summary
 
 
-def _dry_run(screen: Screen, plans: dict[str, BuildPlan], not_built: dict[str, str], **how: Any) -> None:
+def _dry_run(
+    screen: Screen,
+    plans: dict[str, BuildPlan],
+    not_built: dict[str, str],
+    matched: dict[str, Any],
+    **how: Any,
+) -> None:
     """Say what would be built, what it costs, and what is left out and why."""
     from pretext_targets.estimate import estimate
 
@@ -177,7 +207,7 @@ def _dry_run(screen: Screen, plans: dict[str, BuildPlan], not_built: dict[str, s
         }
     for name, reason in not_built.items():
         screen.say(f"{name}: not built, {reason}")
-    screen.finish({"plans": told, "not_built": not_built})
+    screen.finish({"plans": told, "not_built": not_built} | matched)
 
 
 def _name_next(screen: Screen, room: Workspace, built: dict[str, BuildSummary], *, named: bool) -> None:

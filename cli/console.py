@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED
-from dicomgeom.progress import Progress, silent
+from dicomgeom.progress import Progress, Waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,9 +90,9 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Give a progress callback: bars on a terminal, nothing elsewhere."""
+        """Give a progress callback: bars on a terminal; elsewhere only a line for what is waited for."""
         if not sys.stderr.isatty():
-            yield silent
+            yield self._say_waiting
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -109,6 +109,10 @@ class Screen:
             *columns, console=Console(stderr=True), refresh_per_second=UPDATES_PER_SECOND, transient=True
         ) as bars:
             yield _OneBar(bars)
+
+    def _say_waiting(self, what: str, *, done: int, total: int | None) -> None:
+        if isinstance(what, Waiting):
+            self.say(what)
 
     def finish(self, result: Mapping[str, Any], *, skipped: bool = False, exit_code: int = EXIT_DONE) -> None:
         """Print the JSON object where one was asked for, and end with the right exit code.

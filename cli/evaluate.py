@@ -63,7 +63,9 @@ def evaluate(
             from training.run_comparison import compared as compare
             from training.run_comparison import measured_or_evaluate
 
-            other = measured_or_evaluate(against, store, split=split.value, device=device, progress=progress)
+            other = measured_or_evaluate(
+                against, store, split=split.value, any_spacing=any_spacing, device=device, progress=progress
+            )
             compared = {
                 label: {name: one.as_json() for name, one in pairs.items()}
                 for label, pairs in compare(measures, other).items()

@@ -24,7 +24,7 @@ def experiment(
         str, typer.Option("--size", help="paper: the published settings; small: for two CPU cores.")
     ] = "paper",
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Trainings at a time on this machine; others may join in.")
+        int, typer.Option("--jobs", min=1, help="Trainings at a time here, on GPUs in turn; others may join.")
     ] = 1,
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of every training, not only of parents.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import Screen
-from cli.options import CompressionOption, FramesOption, Json
+from cli.options import CompressionOption, FramesOption, Json, SizeOption
 from cli.stores import known_tissues, load_on_grid, refuse_empty, show_store
 from cli.workspace import command_line
 from dicomgeom.errors import WrongUse
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pretext_targets.build import BuildPlan
     from pretext_targets.protocol import Protocol
     from pretext_targets.tissues import TissueIndex
+
+
+FIRST_PIXEL = 1
+"""What Sunnybrook's contours call the centre of the first pixel."""
 
 
 class Kind(Enum):
@@ -47,14 +51,23 @@ def import_labels(
         ),
     ] = None,
     kind: Annotated[
-        Kind, typer.Option("--kind", help="DICOM SEG objects, or contour files as Sunnybrook has them.")
-    ] = Kind.SEG,
-    first_pixel: Annotated[
-        int,
+        Kind | None,
         typer.Option(
-            "--first-pixel", min=0, max=1, help="Of contours: what the first pixel's centre is called."
+            "--kind",
+            help="DICOM SEG objects, or contour files as Sunnybrook has them.",
+            show_default=Kind.SEG.value,
         ),
-    ] = 1,
+    ] = None,
+    first_pixel: Annotated[
+        int | None,
+        typer.Option(
+            "--first-pixel",
+            min=0,
+            max=1,
+            help="Of contours: what the first pixel's centre is called.",
+            show_default=str(FIRST_PIXEL),
+        ),
+    ] = None,
     manifest: Annotated[
         str | None,
         typer.Option("--manifest", help="Of a FOLDER: acdc, mms, mms-2, mrnet or a TOML file."),
@@ -62,11 +75,12 @@ def import_labels(
     protocol: Annotated[
         str, typer.Option("--protocol", help="The grid and the views: a shipped name or a TOML file.")
     ] = "cardiac-sax",
-    size: Annotated[int | None, typer.Option("--size", min=16, help="Rows and columns of the grid.")] = None,
+    size: SizeOption = None,
     spacing_mm: Annotated[float | None, typer.Option("--spacing-mm", help="Spacing of the grid.")] = None,
     frames: FramesOption = None,
     salt_file: Annotated[
-        Path | None, typer.Option("--salt-file", help="Of a FOLDER: the salt of the keys.")
+        Path | None,
+        typer.Option("--salt-file", help="Of a FOLDER: the salt of the keys; public sets need none."),
     ] = None,
     tissues: Annotated[
         Path | None,
@@ -81,10 +95,9 @@ def import_labels(
     Images without an annotation stay in it as not annotated.
     """
     screen = Screen(as_json=json)
-    if tissues is not None and segmentations is None:
-        raise WrongUse("--tissues goes with a CATALOGUE, not with a FOLDER of NIfTI files")
     if (segmentations is None) == (manifest is None):
         raise WrongUse("give CATALOGUE and SEGMENTATIONS, or a FOLDER of files and its --manifest")
+    _check_fitting(manifest is not None, kind, first_pixel, salt_file, tissues)
 
     from pretext_targets.build import build
     from training.recipe import shipped_recipes
@@ -95,7 +108,8 @@ def import_labels(
         if segmentations is None:
             plan = _plan_folder(source, wanted, str(manifest), salt_file, progress)
         else:
-            plan = _plan_catalogue(source, wanted, segmentations, kind, first_pixel, known, progress)
+            first = FIRST_PIXEL if first_pixel is None else first_pixel
+            plan = _plan_catalogue(source, wanted, segmentations, kind, first, known, progress)
         packed: Any = compression.value if compression else None
         summary = build(plan, output, compression=packed, workers=workers, progress=progress)
     show_store(screen, summary)
@@ -104,19 +118,46 @@ def import_labels(
     recipe = fitting if fitting in shipped_recipes() else "RECIPE"
     recipe = "diagnose-knee" if plan.finding_names and not plan.segment_names else recipe
     screen.next_command(command_line("anatprep", "train", recipe, "--store", output, "-o", "RUN"))
-    screen.finish(summary.as_json(), skipped=bool(summary.left_out or summary.invalid))
+    screen.finish(summary.as_json(), skipped=summary.some_skipped)
+
+
+def _check_fitting(
+    of_folder: bool,
+    kind: Kind | None,
+    first_pixel: int | None,
+    salt_file: Path | None,
+    tissues: Path | None,
+) -> None:
+    """Raise for an option that would do nothing here."""
+    if of_folder:
+        given = {"--tissues": tissues, "--kind": kind, "--first-pixel": first_pixel}
+        belongs = "a CATALOGUE, not with a FOLDER of files"
+    else:
+        given = {"--salt-file": salt_file}
+        belongs = "a FOLDER; a CATALOGUE has a salt of its own"
+        if kind is not Kind.CONTOURS and first_pixel is not None:
+            raise WrongUse("--first-pixel goes with --kind contours")
+    for option, value in given.items():
+        if value is not None:
+            raise WrongUse(f"{option} goes with {belongs}")
 
 
 def _plan_folder(
     folder: Path, wanted: Protocol, manifest: str, salt_file: Path | None, progress: Progress
 ) -> BuildPlan:
-    from dicomgeom.data_manifest import load_data_manifest
+    from dicomgeom.data_manifest import load_data_manifest, shipped_data_manifests
     from dicomgeom.privacy import read_salt
     from pretext_targets.array_sets import plan_arrays
     from pretext_targets.nifti_sets import plan_nifti
 
-    salt = b"" if salt_file is None else read_salt(salt_file)
     described = load_data_manifest(manifest)
+    if salt_file is None and manifest not in shipped_data_manifests():
+        # Public names of public patients need no secret; a hospital's own could be guessed without one.
+        raise WrongUse(
+            "the patients of a set of your own need a salt for their keys: write a random one to a file you "
+            "keep (openssl rand -hex 32 > salt.txt) and give --salt-file salt.txt"
+        )
+    salt = b"" if salt_file is None else read_salt(salt_file)
     plan = plan_arrays if described.format == "npy" else plan_nifti
     return plan(folder, wanted, described, salt=salt, progress=progress)
 
@@ -125,7 +166,7 @@ def _plan_catalogue(
     catalogue: Path,
     wanted: Protocol,
     segmentations: Path,
-    kind: Kind,
+    kind: Kind | None,
     first_pixel: int,
     tissues: TissueIndex | None,
     progress: Progress,

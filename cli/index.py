@@ -85,7 +85,7 @@ def index(
         load_data_manifest(manifest)  # complains before anything is read
     from dicomgeom.workers import team_of
 
-    with screen.progress() as progress, team_of(workers, scheduler) as team:
+    with screen.progress() as progress, team_of(workers, scheduler, progress=progress) as team:
         # Loaded only now: other processes load the same, side by side with this one.
         from dicomgeom.index import index as index_sources
 

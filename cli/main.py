@@ -38,6 +38,8 @@ OWN = frozenset({"cli", "dicomgeom", "phantoms", "pretext_targets", "reporting",
 EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = 130
 
+ROOM_ON_A_GPU = "end what else runs on it, or take --device cpu"
+
 app = typer.Typer(
     name="anatprep",
     help="Training labels for free from the imaging planes of heart and knee MR exams.\n\n"
@@ -122,6 +124,9 @@ def _spell_foreign(error: Exception, words: Sequence[str]) -> tuple[str, int]:
     if isinstance(error, OSError):  # a full disk, a folder without permission
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return f"{what}; check the path, its permissions and the free space", EXIT_WRONG_USE
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        what = (str(error).splitlines() or ["out of memory"])[0].rstrip(".")
+        return f"the GPU has too little free memory ({what}); {ROOM_ON_A_GPU}", EXIT_WRONG_USE
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in OWN:
         return (
             f"{error.name} is not installed; install anatprep with its extras: anatprep[all]",

@@ -25,6 +25,14 @@ Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")
 ]
 
+LARGEST_SIZE = 2048
+"""Of a grid; `pretext_targets.protocol.MAX_SIDE`, which is not loaded for a mistyped option."""
+
+SizeOption = Annotated[
+    int | None,
+    typer.Option("--size", min=16, max=LARGEST_SIZE, help="Rows and columns of the grid."),
+]
+
 CatalogueArgument = Annotated[
     Path | None,
     typer.Argument(

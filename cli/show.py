@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.console import Screen
 from cli.options import CatalogueArgument, Json, WorkspaceFolder
 from cli.workspace import Workspace
+from dicomgeom.errors import WrongUse
+from dicomgeom.view_names import VIEWS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,6 +41,9 @@ COLUMNS = {
 }  # fmt: skip
 """What fits on a terminal, most telling first; `--json` gives every column."""
 
+ROWS_FOR_PEOPLE: Final = 200
+"""Rows on the screen, unless told otherwise; scripts get all."""
+
 
 def show(
     catalogue: CatalogueArgument = None,
@@ -46,7 +51,15 @@ def show(
     view: Annotated[
         list[str] | None, typer.Option("--view", help="Only stacks of this view; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Rows to show at most; 0 shows all.")] = 200,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=0,
+            help="Rows to show at most; 0 shows all.",
+            show_default=f"{ROWS_FOR_PEOPLE}, with --json all",
+        ),
+    ] = None,
     workspace: WorkspaceFolder = None,
     json: Json = False,
 ) -> None:
@@ -59,7 +72,10 @@ def show(
     opened = open_catalogue(folder)
     frame = getattr(opened, table.value)
     if view:
-        frame = _of_views(frame, opened.stacks, table, [name.upper() for name in view])
+        wanted = _checked_views(screen, opened.stacks, table, [name.upper() for name in view])
+        frame = _of_views(frame, opened.stacks, wanted)
+    if limit is None:
+        limit = 0 if json else ROWS_FOR_PEOPLE
     shown = frame if limit == 0 else frame.head(limit)
     columns = [name for name in COLUMNS[table] if name in shown.columns]
     screen.table(columns, shown.select(columns).rows())
@@ -68,11 +84,30 @@ def show(
     screen.finish({"table": table.value, "rows": len(frame), "shown": shown.to_dicts()})
 
 
-def _of_views(frame: pl.DataFrame, stacks: pl.DataFrame, table: Table, views: list[str]) -> pl.DataFrame:
-    """Keep the rows whose stack is one of the views; files belong to none and all stay."""
+def _checked_views(screen: Screen, stacks: pl.DataFrame, table: Table, views: list[str]) -> list[str]:
+    """The views that were asked for; those that no stack here has are told.
+
+    Raises
+    ------
+    WrongUse
+        When one is no view, or the rows of the table belong to none.
+    """
+    if table is Table.FILES:
+        raise WrongUse("--view goes with stacks, images and lines; files belong to no view, leave it out")
+    there = sorted(stacks["view"].unique())
+    told = f"here are {', '.join(there) or 'none'}"
+    unknown = [view for view in views if view not in VIEWS]
+    if unknown:
+        raise WrongUse(f"unknown view {', '.join(unknown)}; {told} (of {', '.join(VIEWS)})")
+    absent = [view for view in views if view not in there]
+    if absent:
+        screen.say(f"no stack is {' or '.join(absent)}; {told}")
+    return views
+
+
+def _of_views(frame: pl.DataFrame, stacks: pl.DataFrame, views: list[str]) -> pl.DataFrame:
+    """Keep the rows whose stack is one of the views."""
     import polars as pl
 
-    if table is Table.FILES:
-        return frame
     wanted = stacks.filter(pl.col("view").is_in(views))["stack_id"].to_list()
     return frame.filter(pl.col("stack_id").is_in(wanted))

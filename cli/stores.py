@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.console import Screen
+from cli.console import Screen, counted
 from dicomgeom.errors import NothingUsable
 
 if TYPE_CHECKING:
@@ -66,15 +67,28 @@ def known_tissues(screen: Screen, truth: Path | None) -> TissueIndex | None:
     return found
 
 
-def known_findings(screen: Screen, tables: Sequence[Path] | None, catalogue: Catalogue) -> Findings | None:
-    """What tables tell of the exams of a catalogue; None where none was given."""
+def known_findings(
+    screen: Screen, tables: Sequence[Path] | None, catalogue: Catalogue
+) -> tuple[Findings | None, dict[str, Any]]:
+    """What tables tell of the exams of a catalogue, and how much of it matches, for `--json`.
+
+    None and nothing where no table was given.
+    """
+    from dicomgeom.privacy import hashed
     from pretext_targets.findings import read_findings
 
     if not tables:
-        return None
+        return None, {}
     found = read_findings(tables, catalogue.salt)
-    screen.say(f"findings of {len(found.of_key)} exams: {', '.join(found.names)}")
-    return found
+    keys = {hashed(catalogue.salt, study) for study in catalogue.stacks["study_instance_uid"].unique()}
+    keys |= {bytes.fromhex(patient) for patient in catalogue.stacks["patient_key"].unique()}
+    matched = found.matched(keys)
+    lost = matched.rows_without_match
+    screen.say(
+        f"findings {', '.join(found.names)}: {matched.exams} of {counted(matched.exams_told_of, 'exam')} "
+        "of the tables found in the catalogue" + (f", {counted(lost, 'row')} without a match" if lost else "")
+    )
+    return found, {"findings": asdict(matched)}
 
 
 def show_store(screen: Screen, summary: BuildSummary) -> None:
@@ -88,6 +102,7 @@ def show_store(screen: Screen, summary: BuildSummary) -> None:
     screen.counts("left out because", summary.left_out)
     screen.counts("no boxes because", summary.without_boxes)
     screen.counts("pixels unusable because", summary.invalid_reasons)
+    screen.counts("annotations not used because", summary.annotations_unused)
 
 
 def refuse_empty(summary: BuildSummary) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from cli.workspace import STORE_MARKER, Workspace, command_line
 from dicomgeom.errors import AnatprepError, WrongUse
 
 if TYPE_CHECKING:
+    from training.loop import RunSummary
     from training.recipe import Recipe
 
 DEFAULT_RECIPE = "pretrain-mtl"
@@ -77,10 +78,12 @@ def train(
     from training.recipe import load_recipe
 
     checked = load_recipe(recipe, overrides)
-    chosen = given or _fitting_stores(screen, room, checked)
 
     from training.loop import train as train_network
+    from training.team import this_team
 
+    talks = this_team(device).first  # of the processes that torchrun started, one
+    chosen = given or _fitting_stores(screen.say if talks else _unsaid, room, checked)
     run = output or room.create().run(Path(recipe).stem)
     with screen.progress() as progress:
         summary = train_network(
@@ -92,16 +95,21 @@ def train(
             track=track.value if track else None,
             progress=progress,
         )
-    screen.heading(f"run {run}")
+    if talks:
+        _show(screen, summary)
+        following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
+        screen.next_command(command_line("anatprep", *following))
+        screen.finish(summary.as_json())
+
+
+def _show(screen: Screen, summary: RunSummary) -> None:
+    screen.heading(f"run {summary.run}")
     screen.say(
         f"{summary.steps} steps, {summary.seconds:.0f} s, {summary.images_per_second:.0f} images a second"
     )
     for note in summary.notes:
         screen.say(f"note: {note}")
     screen.table(("loss", "last"), sorted(summary.losses.items()))
-    following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
-    screen.next_command(command_line("anatprep", *following))
-    screen.finish(summary.as_json())
 
 
 def named_stores(words: Sequence[str]) -> dict[str, Path | str]:
@@ -136,7 +144,11 @@ def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words)}
 
 
-def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str, Path | str]:
+def _unsaid(_: str) -> None:
+    """Say nothing."""
+
+
+def _fitting_stores(say: Callable[[str], None], room: Workspace, recipe: Recipe) -> dict[str, Path | str]:
     """Choose for each store that the recipe names the workspace's one that fits and has most examples.
 
     Raises
@@ -144,10 +156,10 @@ def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str
     WrongUse
         When none fits; says what is there.
     """
-    return {name: _fitting_store(screen, room, recipe, name) for name in recipe.store_names()}
+    return {name: _fitting_store(say, room, recipe, name) for name in recipe.store_names()}
 
 
-def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -> Path:
+def _fitting_store(say: Callable[[str], None], room: Workspace, recipe: Recipe, name: str) -> Path:
     from pretext_targets.store import open_store
     from training.fitting import unfit_because
 
@@ -171,5 +183,5 @@ def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -
         raise WrongUse(f"no store to train on{role} ({found}); run `anatprep {first}` first")
     fitting = max(sizes, key=lambda path: (sizes[path], path.name))
     others += [f"{path.name} has fewer examples" for path in sizes if path != fitting]
-    screen.say(f"training on {fitting}{role}" + (f" ({'; '.join(others)})" if others else ""))
+    say(f"training on {fitting}{role}" + (f" ({'; '.join(others)})" if others else ""))
     return fitting

@@ -11,5 +11,11 @@ class Progress(Protocol):
     def __call__(self, what: str, *, done: int, total: int | None) -> None: ...
 
 
+class Waiting(str):
+    """A `what` of work that stands still for want of something: told even where no bar is drawn."""
+
+    __slots__ = ()
+
+
 def silent(what: str, *, done: int, total: int | None) -> None:
     """Show nothing: the default everywhere."""

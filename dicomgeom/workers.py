@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
 from dicomgeom.errors import AnatprepError, WrongUse
+from dicomgeom.progress import Progress, Waiting, silent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -44,6 +45,9 @@ into a pipe, the other process waits for a good part of its time."""
 
 SCHEDULER_WAIT_S: Final = 10.0
 """How long an answer of a dask scheduler is waited for."""
+
+WORKERS_WAIT_S: Final = 1800.0
+"""How long the first worker of a dask scheduler is waited for: batch systems start them late."""
 
 
 class Team(Protocol):
@@ -132,8 +136,46 @@ class OnDask:
             yield running.popleft().result()
 
 
+def check_one_kind(workers: int, scheduler: str | None) -> None:
+    """Refuse processes of this machine beside a scheduler, whose workers are its own.
+
+    Raises
+    ------
+    WrongUse
+        When both were asked for, or less than one worker.
+    """
+    if workers < 1:
+        raise WrongUse(f"--workers must be at least 1, found {workers}")
+    if scheduler is not None and workers > 1:
+        raise WrongUse(
+            f"--workers {workers} is for processes on this machine, --scheduler {scheduler} for a cluster, "
+            "which has its own workers; give one of the two"
+        )
+
+
+def wait_for_workers(client: Any, address: str, *, progress: Progress = silent) -> None:
+    """Wait until a dask cluster has a worker, and say so when it has none yet.
+
+    Raises
+    ------
+    WrongUse
+        When none has come after `WORKERS_WAIT_S`.
+    """
+    if client.nthreads():
+        return
+    span = f"{WORKERS_WAIT_S / 60:.3g} min"
+    progress(Waiting(f"no workers at {address} yet, waiting (at most {span})"), done=0, total=None)
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_WAIT_S)
+    except TimeoutError as error:
+        raise WrongUse(
+            f"no worker came to {address} within {span}; start some with: dask worker {address}, "
+            "and run the same command again"
+        ) from error
+
+
 @contextmanager
-def team_of(workers: int, scheduler: str | None) -> Iterator[Team]:
+def team_of(workers: int, scheduler: str | None, *, progress: Progress = silent) -> Iterator[Team]:
     """Call a team together and send it home afterwards.
 
     Parameters
@@ -141,18 +183,19 @@ def team_of(workers: int, scheduler: str | None) -> Iterator[Team]:
     workers
         Processes on this machine, this one included.
     scheduler
-        Address of a dask scheduler, tcp://host:port; `workers` then says nothing.
+        Address of a dask scheduler, tcp://host:port; `workers` must then be 1.
 
     Raises
     ------
     WrongUse
-        When there is nobody at the address, or for less than one worker.
+        When there is nobody at the address, for both kinds of worker, or for less than one.
     """
-    if workers < 1:
-        raise WrongUse(f"--workers is {workers}; at least 1 is needed")
+    check_one_kind(workers, scheduler)
     with ExitStack() as stack:
         if scheduler is not None:
-            yield OnDask(stack.enter_context(_client_of(scheduler)))
+            client = stack.enter_context(_client_of(scheduler))
+            wait_for_workers(client, scheduler, progress=progress)
+            yield OnDask(client)
         elif workers == 1:
             yield Alone()
         else:

@@ -6,13 +6,42 @@ with the task of a shard, and reads itself where the shard is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Hashable, Mapping
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 BACKGROUND = "background"
+
+FRAMES_NOT_CHOSEN: Final = "frames-not-chosen"
+IMAGE_LEFT_OUT: Final = "image-left-out"
+NO_IMAGE: Final = "label-map-without-image"
+NOT_IN_CATALOGUE: Final = "not-in-catalogue"
+OTHER_VIEW: Final = "other-view"
+SEGMENT_TWICE: Final = "segment-drawn-twice"
+SEVERAL_IMAGES: Final = "several-images"
+
+UNUSED_REASONS: Final[Mapping[str, str]] = {
+    FRAMES_NOT_CHOSEN: "the protocol's `frames`, or `--frames`, takes other frames of the slice",
+    IMAGE_LEFT_OUT: "the image is no example; the summary's `left_out`, or the catalogue, says why",
+    NO_IMAGE: "a NIfTI label map beside which there is no image of its name (counted in files)",
+    NOT_IN_CATALOGUE: "the catalogue holds no such image, or no such patient",
+    OTHER_VIEW: "the image belongs to another view than the protocol's",
+    SEGMENT_TWICE: "drawn by two contours, or by two DICOM SEG objects that differ: one of them was taken",
+    SEVERAL_IMAGES: "what it names could be several images: two files of one UID, two patients in one folder",
+    "not-a-segmentation": "a DICOM file of another kind (counted in files)",
+    "not-dicom": "no DICOM file (counted in files)",
+    "segmentation-broken": "a DICOM file that breaks off or cannot be taken apart (counted in files)",
+    "segmentation-fractional": "a DICOM SEG object of shares or probabilities (counted in files)",
+    "segmentation-incomplete": "a DICOM SEG object without segments or frames (counted in files)",
+    "segmentation-without-images": "a DICOM SEG object with frames that name no image (counted in files)",
+    "unreadable": "a file that may not be read (counted in files)",
+}
+"""Why an annotation was not used; counted in images where nothing else is said."""
+
+ASKED_FOR: Final = frozenset({FRAMES_NOT_CHOSEN, OTHER_VIEW})
+"""Reasons that follow from what was asked to be built: told, and nothing that was skipped."""
 
 CANONICAL: Mapping[str, tuple[str, ...]] = {
     "LV cavity": ("lv", "lv cavity", "lv blood pool", "left ventricle", "left ventricular cavity"),
@@ -49,6 +78,15 @@ class Annotations(Protocol):
     @property
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of each file they come from."""
+        ...
+
+    @property
+    def unused(self) -> Mapping[str, int]:
+        """Annotations that were found but are of no image: reason (of `UNUSED_REASONS`) -> how many."""
+        ...
+
+    def key(self, image: Mapping[str, Any]) -> Hashable | None:
+        """What the annotation of an image is filed under, or None; as many are different as `len` says."""
         ...
 
     def find(self, image: Mapping[str, Any]) -> int | None:

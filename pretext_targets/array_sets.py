@@ -19,13 +19,14 @@ from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
 from dicomgeom.plane import ImagePlane
 from dicomgeom.privacy import hashed, split_position
 from dicomgeom.progress import Progress, silent
+from pretext_targets.annotations import OTHER_VIEW
 from pretext_targets.arrays import ENDING, open_array
 from pretext_targets.boxes import no_boxes
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.findings import Findings, of_no_exam, read_findings
 from pretext_targets.fingerprint import Fingerprint
 from pretext_targets.labels import SliceLabels, usable_grid
-from pretext_targets.nifti_sets import NO_GEOMETRY, OTHER_VIEW
+from pretext_targets.nifti_sets import NO_GEOMETRY
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -71,6 +72,8 @@ class BuildPlan:
         Diagnoses by number, of a set that tells of its patients; None where nothing is told.
     finding_names : tuple of str
         Findings that a table tells of exams; empty where none was given.
+    annotations_unused : mapping
+        Reason (of `annotations.UNUSED_REASONS`) -> annotations that no example has.
     sha256 : str
         Hash of all that the store's content follows from.
     """
@@ -88,6 +91,7 @@ class BuildPlan:
     tissues: TissueIndex | None = field(default=None, repr=False)
     diagnosis_names: tuple[str, ...] | None = None
     finding_names: tuple[str, ...] = ()
+    annotations_unused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def segment_names(self) -> tuple[str, ...]:

@@ -1,31 +1,16 @@
-"""A core of its own for each worker, where there are just as many workers as cores.
+"""A core of its own for each worker of a local cluster, where there are just as many workers as cores.
 
-Workers, client and scheduler then want more cores than there are, and the kernel moves the workers
-about: now and then two share a core while the other idles, and each move loses what the core's cache
-held. That was a tenth of the time of two workers on two cores (docs/results/build.md). With fewer
-workers than cores there is room, and a worker that stayed would only meet another program's.
+Workers, client and scheduler then want more cores than there are; that two workers shared one now and then
+was a tenth of the time of two workers on two cores (docs/results/build.md).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-
 from distributed import Worker, WorkerPlugin
 
+from dicomgeom.cores import cores_for, keep_to_core
 
-def cores_for(workers: int) -> list[int]:
-    """The core of each worker; empty where they had better not be bound to any.
-
-    Parameters
-    ----------
-    workers : int
-        Processes of one thread on this machine.
-    """
-    if not hasattr(os, "sched_getaffinity"):  # only Linux tells, and binds
-        return []
-    usable = sorted(os.sched_getaffinity(0))
-    return usable if workers == len(usable) > 1 else []
+__all__ = ["KeepToCore", "cores_for"]
 
 
 class KeepToCore(WorkerPlugin):
@@ -39,5 +24,4 @@ class KeepToCore(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Bind the calling thread, the worker's first."""
-        with contextlib.suppress(OSError):  # nothing but speed depends on it
-            os.sched_setaffinity(0, {self.cores[int(worker.name)]})
+        keep_to_core(self.cores[int(worker.name)])

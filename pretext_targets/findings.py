@@ -8,7 +8,9 @@ Three forms are read:
   the file, ``train-acl.csv`` for "acl". Several of these make one table;
 - the truth folder of knee phantoms.
 
-Exams are looked up by study where the table names studies, else by patient; neither gets into a store.
+Every row has as many cells as its heading, so that no finding is lost or put under another's name. Exams are
+looked up by study where the table names studies, else by patient, blanks around either left out; neither gets
+into a store.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,9 +38,27 @@ SETS: Final = ("train-", "valid-", "validation-", "test-")
 """What MRNet's files begin with."""
 
 UNKNOWN: Final = -1
+NOBODY: Final = b""
+"""Stands for the key of rows that name no exam."""
+
+LISTED: Final = 3
+"""Rows that are named when many are wrong."""
+
 CODES: Final = {"1": 1, "true": 1, "0": 0, "false": 0, "": UNKNOWN, "nan": UNKNOWN, "none": UNKNOWN}
 
 Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How much of some tables tells of a catalogue's exams."""
+
+    exams: int
+    """Exams of the tables that are in the catalogue."""
+    exams_told_of: int
+    """All exams of the tables."""
+    rows_without_match: int
+    """Rows that tell of no exam in the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +71,30 @@ class Findings:
         In the order of the tables.
     of_key : mapping
         Salted key of a study or patient -> 1, 0 or -1 (unknown) for each name.
+    rows_of : mapping
+        The same key -> how many rows tell of it; `NOBODY` for rows that name no exam.
     """
 
     names: tuple[str, ...]
     of_key: Mapping[bytes, tuple[int, ...]]
+    rows_of: Mapping[bytes, int] = field(default_factory=dict)
 
     def of(self, study_key: bytes, patient_key: bytes) -> tuple[int, ...]:
         """Of one exam; all unknown where nothing is told."""
         unknown = (UNKNOWN,) * len(self.names)
         return self.of_key.get(study_key) or self.of_key.get(patient_key) or unknown
 
+    def matched(self, keys: Collection[bytes]) -> Matched:
+        """How much of it tells of exams with these salted keys, of studies and of patients."""
+        return Matched(
+            exams=sum(key in keys for key in self.of_key),
+            exams_told_of=len(self.of_key),
+            rows_without_match=sum(rows for key, rows in self.rows_of.items() if key not in keys),
+        )
+
     @property
     def sha256(self) -> str:
-        """Hash of all of it."""
+        """Hash of what is told, however many rows tell it."""
         content = [self.names, sorted((key.hex(), codes) for key, codes in self.of_key.items())]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -80,14 +112,20 @@ def read_findings(paths: Sequence[Path], salt: bytes) -> Findings:
     Raises
     ------
     WrongUse
-        When a table cannot be read, has no finding, or two tables tell different things of an exam.
+        When a table cannot be read, has rows of other lengths than its heading, has no finding, or two
+        tables tell different things of an exam.
     """
     told: dict[bytes, dict[str, int]] = {}
+    rows_of: Counter[bytes] = Counter()
     names: dict[str, None] = {}
     for path in paths:
         for identity, findings in _told(path):
             names |= dict.fromkeys(findings)
-            held = told.setdefault(hashed(salt, identity), {})
+            key = hashed(salt, identity) if identity else NOBODY
+            rows_of[key] += 1
+            if key == NOBODY:
+                continue
+            held = told.setdefault(key, {})
             for name, code in findings.items():
                 if UNKNOWN not in (code, held.get(name, UNKNOWN)) and held[name] != code:
                     raise WrongUse(f"{path} tells {name} of an exam twice, and not the same; mend the table")
@@ -95,6 +133,7 @@ def read_findings(paths: Sequence[Path], salt: bytes) -> Findings:
     return Findings(
         tuple(names),
         {key: tuple(of.get(name, UNKNOWN) for name in names) for key, of in told.items()},
+        dict(rows_of),
     )
 
 
@@ -114,10 +153,26 @@ def _told(path: Path) -> Iterable[tuple[str, dict[str, int]]]:
     if path.suffix == ".parquet":
         return _by_columns(path, _parquet_rows(path), None)
     lines = _csv_lines(path)
-    if set(IDENTITIES) & set(lines[0]):
-        rows = [dict(zip(lines[0], line, strict=False)) for line in lines[1:]]
-        return _by_columns(path, rows, None)
-    return _as_mrnet(path, lines)
+    heading = next(iter(lines.values()))
+    if set(IDENTITIES) & set(heading):
+        return _by_columns(path, _rows_under(path, heading, lines), None)
+    return _as_mrnet(path, list(lines.values()))
+
+
+def _rows_under(path: Path, heading: Sequence[str], lines: Mapping[int, Sequence[str]]) -> list[Row]:
+    """The lines below a heading; all must be as long as it."""
+    twice = [name for name, count in Counter(heading).items() if count > 1 and name]
+    if twice:
+        raise WrongUse(f"{path} has several columns called {', '.join(twice)}; give each a name of its own")
+    wrong = [number for number, line in lines.items() if len(line) != len(heading)]
+    if wrong:
+        more = f" and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
+        raise WrongUse(
+            f"{path}: the heading has {len(heading)} cells, other numbers have line "
+            f"{', '.join(f'{one} ({len(lines[one])})' for one in wrong[:LISTED])}{more}; "
+            "leave a cell empty for what is not known"
+        )
+    return [dict(zip(heading, line, strict=True)) for line in list(lines.values())[1:]]
 
 
 def _by_columns(
@@ -130,11 +185,11 @@ def _by_columns(
             f"{path} has no column {' or '.join(IDENTITIES)}; found {', '.join(heading) or 'none'}"
         )
     if columns is None:
-        others = [name for name in heading if name not in IDENTITIES]
+        others = [name for name in heading if name and name not in IDENTITIES]
         columns = [name for name in others if {_word(row[name]) for row in rows} <= CODES.keys()]
     if not columns:
         raise WrongUse(f"{path} has no column of 0 and 1 only; findings are told so")
-    return [(row[whose], {name: CODES[_word(row[name])] for name in columns}) for row in rows]
+    return [(row[whose].strip(), {name: CODES[_word(row[name])] for name in columns}) for row in rows]
 
 
 def _as_mrnet(path: Path, lines: Sequence[Sequence[str]]) -> list[tuple[str, dict[str, int]]]:
@@ -151,12 +206,15 @@ def _word(value: str) -> str:
     return value.strip().lower().removesuffix(".0")
 
 
-def _csv_lines(path: Path) -> list[list[str]]:
+def _csv_lines(path: Path) -> dict[int, list[str]]:
+    """The lines in which something stands, by their numbers from 1; blanks around cells are left out."""
     try:
-        lines = [line for line in csv.reader(path.read_text("utf-8-sig").splitlines()) if line]
+        reader = csv.reader(path.read_text("utf-8-sig").splitlines())
+        numbered = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         kind = type(error).__name__
         raise WrongUse(f"{path} cannot be read ({kind}); expected a CSV or Parquet table") from error
+    lines = {number: line for number, line in numbered if any(line)}
     if not lines:
         raise WrongUse(f"{path} is empty; expected a table of findings")
     return lines

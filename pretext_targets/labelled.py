@@ -1,41 +1,39 @@
 """Manual annotations: DICOM segmentation objects, matched to the images they were drawn on.
 
-A SEG object (DICOM PS3.3 A.51 BINARY, A.101 LABELMAP) names the images it annotates by SOP
-instance UID and, for multi-frame images, frame number. A referenced image for which it
-holds no frame is annotated as empty: writers leave empty frames out. Frames lie on the
-pixels of their image; they are never placed by their own geometry.
+Several objects may annotate one image, as where each holds one structure: what they draw is laid
+over one another like the overlapping segments of one object. Where two draw the same segment of an
+image, the one whose content's hash comes last is taken, so that the answer doesn't depend on names
+or times; such images are counted where the two differ. An object that draws nothing of a segment
+says nothing against another that does. What one object says stands in `seg_objects.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
 
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
 from dicomgeom.progress import Progress, silent
-from pretext_targets.annotations import canonical_name, segment_order
+from dicomgeom.quietness import quiet
+from pretext_targets.annotations import SEGMENT_TWICE, segment_order
+from pretext_targets.seg_objects import ImageKey, SegHeader, drawn_segments, read_header
 from pretext_targets.tissue_table import FILE as TISSUE_TABLE
 
-SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-"""SOP classes: Segmentation Storage, Label Map Segmentation Storage."""
-
-OPEN_OBJECTS = 4
-"""Segmentation objects that one process keeps decoded."""
+Objects = tuple[int, ...]
+"""Numbers of the files that annotate one image, ascending."""
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationIndex:
-    """Which images of a folder of SEG objects are annotated, by which file.
+    """Which images of a folder of SEG objects are annotated, by which files.
 
     Attributes
     ----------
@@ -45,49 +43,58 @@ class SegmentationIndex:
         SHA-256 of each.
     segment_names : tuple of str
         "background", then the heart's segments in canonical order, then others by name.
-    skipped : mapping
-        Reason -> number of files in the folder that are no usable SEG object.
+    unused : mapping
+        Reason -> files in the folder that are no usable SEG object, and images on which two
+        objects draw the same segment otherwise.
     """
 
     files: tuple[Path, ...]
     digests: tuple[str, ...]
     segment_names: tuple[str, ...]
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    _whole: Mapping[str, int] = field(default_factory=dict, repr=False)
-    _frames: Mapping[tuple[str, int], int] = field(default_factory=dict, repr=False)
+    unused: Mapping[str, int] = field(default_factory=dict)
+    _objects: Mapping[ImageKey, Objects] = field(default_factory=dict, repr=False)
+    _sets: tuple[Objects, ...] = field(default=(), repr=False)
+    """What the numbers of annotations stand for: first each object alone, then those that go together."""
+    _numbers: Mapping[Objects, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
-        return len(self._whole) + len(self._frames)
+        return len(self._objects)
+
+    def key(self, image: Mapping[str, Any]) -> ImageKey | None:
+        """See `annotations.Annotations`."""
+        uid = image["sop_instance_uid"]
+        return next((one for one in ((uid, image["frame"]), (uid, None)) if one in self._objects), None)
 
     def find(self, image: Mapping[str, Any]) -> int | None:
-        """Number of the file that annotates an image (a row of the images table), or None."""
-        uid = image["sop_instance_uid"]
-        found = self._frames.get((uid, image["frame"]))
-        return self._whole.get(uid) if found is None else found
+        """Number of the file, or of the set of files, that annotates an image, or None."""
+        key = self.key(image)
+        return None if key is None else self._numbers[self._objects[key]]
+
+    def files_of(self, number: int) -> tuple[Path, ...]:
+        """The files that a number stands for."""
+        return tuple(self.files[one] for one in self._sets[number])
 
     def annotation(self, number: int, image: Mapping[str, Any]) -> SegAnnotation:
-        """The annotation of an image by the file with that number."""
-        return SegAnnotation(str(self.files[number]), image["sop_instance_uid"], image["frame"])
+        """The annotation of an image by the files with that number."""
+        paths = tuple(map(str, self.files_of(number)))
+        return SegAnnotation(paths, image["sop_instance_uid"], image["frame"])
 
 
 @dataclass(frozen=True)
 class SegAnnotation:
-    """What a SEG object says of one image."""
+    """What some SEG objects say of one image."""
 
-    path: str
+    paths: tuple[str, ...]
     sop_instance_uid: str
     frame: int
 
     def read(self, segment_names: tuple[str, ...]) -> NDArray[np.uint8]:
         """See `annotations.Annotation`."""
-        return read_labels(self.path, self.sop_instance_uid, self.frame, segment_names)
+        return read_overlaid(self.paths, self.sop_instance_uid, self.frame, segment_names)
 
 
 def index_segmentations(folder: Path, *, progress: Progress = silent) -> SegmentationIndex:
     """Find the SEG objects under a folder and what they annotate.
-
-    Where several annotate one frame, the one whose content's hash comes last wins, so that the
-    answer doesn't depend on names or times.
 
     Raises
     ------
@@ -99,39 +106,81 @@ def index_segmentations(folder: Path, *, progress: Progress = silent) -> Segment
     folder = Path(folder)
     if not folder.is_dir():
         raise WrongUse(f"{folder} is no folder; give the folder that holds the DICOM SEG objects")
-    paths = _files_under(folder)
-    objects: list[tuple[str, Path, pydicom.Dataset]] = []
-    skipped: dict[str, int] = {}
-    for done, path in enumerate(paths):
-        try:
-            objects.append((_digest(path), path, _read_header(path)))
-        except UnusableFile as error:
-            skipped[error.reason] = skipped.get(error.reason, 0) + 1
-        progress("reading segmentations", done=done + 1, total=len(paths))
-    if not objects:
-        raise NothingUsable(f"{folder} holds no DICOM SEG object; found {len(paths)} other files")
+    objects, unused = _read_all(folder, progress)
     objects.sort(key=lambda one: one[0])
-    whole: dict[str, int] = {}
-    frames: dict[tuple[str, int], int] = {}
-    for number, (_, _, header) in enumerate(objects):
-        for uid, frame in _annotated(header):
-            if frame is None:
-                whole[uid] = number
-            else:
-                frames[uid, frame] = number
-    labels = {
-        str(one.SegmentLabel)
-        for _, _, header in objects
-        for one in header.SegmentSequence
-        if int(one.SegmentNumber) != 0  # a label map may list its background
-    }
+    headers = [header for _, _, header in objects]
+    annotating = _annotating(headers)
+    together = sorted({one for one in annotating.values() if len(one) > 1})
+    sets = (*((number,) for number in range(len(objects))), *together)
+    files = tuple(path for _, path, _ in objects)
+    twice = _drawn_otherwise(annotating, files, headers)
     return SegmentationIndex(
-        files=tuple(path for _, path, _ in objects),
+        files=files,
         digests=tuple(digest for digest, _, _ in objects),
-        segment_names=segment_order(canonical_name(label) for label in labels),
-        skipped=skipped,
-        _whole=whole,
-        _frames=frames,
+        segment_names=segment_order(name for header in headers for name in header.names),
+        unused=dict(unused) | ({SEGMENT_TWICE: twice} if twice else {}),
+        _objects=annotating,
+        _sets=sets,
+        _numbers={one: number for number, one in enumerate(sets)},
+    )
+
+
+def _read_all(folder: Path, progress: Progress) -> tuple[list[tuple[str, Path, SegHeader]], Counter[str]]:
+    """Hash, path and header of every object, and why the other files are none."""
+    paths = _files_under(folder)
+    objects: list[tuple[str, Path, SegHeader]] = []
+    unused: Counter[str] = Counter()
+    with quiet():
+        for done, path in enumerate(paths):
+            try:
+                objects.append((_digest(path), path, read_header(path)))
+            except UnusableFile as error:
+                unused[error.reason] += 1
+            progress("reading segmentations", done=done + 1, total=len(paths))
+    if not objects:
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(unused.items()))
+        raise NothingUsable(
+            f"{folder} holds no DICOM SEG object; found {len(paths)} other files{told and f' ({told})'}"
+        )
+    return objects, unused
+
+
+def _annotating(headers: Sequence[SegHeader]) -> dict[ImageKey, Objects]:
+    """Images -> the objects that annotate them; those that mean a whole image mean its frames, too."""
+    found: dict[ImageKey, set[int]] = defaultdict(set)
+    for number, header in enumerate(headers):
+        for image in header.images:
+            found[image].add(number)
+    return {
+        (uid, frame): tuple(sorted(numbers | found.get((uid, None), set())))
+        for (uid, frame), numbers in found.items()
+    }
+
+
+def _drawn_otherwise(
+    annotating: Mapping[ImageKey, Objects], files: Sequence[Path], headers: Sequence[SegHeader]
+) -> int:
+    """Images on which two objects draw the same segment and not the same pixels."""
+    doubtful: dict[Objects, bool] = {}
+    for together in set(annotating.values()):
+        names = [name for number in together for name in headers[number].names]
+        doubtful[together] = len(names) > len(set(names))
+    found = 0
+    for (uid, frame), together in sorted(annotating.items(), key=lambda one: one[1]):
+        if doubtful[together]:
+            try:
+                found += _differ([drawn_segments(str(files[one]), uid, frame)[1] for one in together])
+            except UnusableFile:  # told when the image is written
+                continue
+    return found
+
+
+def _differ(drawn: Sequence[Mapping[str, NDArray[np.bool_]]]) -> bool:
+    first: dict[str, NDArray[np.bool_]] = {}
+    return any(
+        not np.array_equal(first.setdefault(name, mask), mask)
+        for masks in drawn
+        for name, mask in masks.items()
     )
 
 
@@ -149,12 +198,19 @@ def _files_under(folder: Path) -> list[Path]:
 def read_labels(
     path: str, sop_instance_uid: str, frame: int, segment_names: Sequence[str]
 ) -> NDArray[np.uint8]:
+    """What one object says of an image; see `read_overlaid`."""
+    return read_overlaid((path,), sop_instance_uid, frame, segment_names)
+
+
+def read_overlaid(
+    paths: Sequence[str], sop_instance_uid: str, frame: int, segment_names: Sequence[str]
+) -> NDArray[np.uint8]:
     """The annotation of one image on its own pixels.
 
     Parameters
     ----------
-    path : str
-        The SEG object.
+    paths : sequence of str
+        SEG objects; of two that draw the same segment the later is taken.
     sop_instance_uid : str
         The annotated image.
     frame : int
@@ -170,128 +226,21 @@ def read_labels(
     Raises
     ------
     UnusableFile
-        When the object cannot be decoded.
+        When an object cannot be decoded, or they differ in size.
     """
-    decoded = _decoded(path)
+    drawn: dict[str, NDArray[np.bool_]] = {}
+    sizes: set[tuple[int, int]] = set()
+    for path in paths:
+        size, masks = drawn_segments(path, sop_instance_uid, frame)
+        sizes.add(size)
+        drawn |= masks
+    if len(sizes) > 1:
+        raise UnusableFile("segmentation-size", f"objects of {len(sizes)} sizes on one image")
+    result = np.zeros(sizes.pop(), dtype=np.uint8)
     code_of = {name: code for code, name in enumerate(segment_names)}
-    result = np.zeros(decoded.size, dtype=np.uint8)
-    found = decoded.frames.get((sop_instance_uid, frame)) or decoded.frames.get((sop_instance_uid, None), [])
-    layers = []
-    for position, segment in found:
-        pixels = decoded.pixels[position]
-        # A label map's frame holds every segment by its number, a binary frame one.
-        numbers = decoded.names if segment is None else {segment: decoded.names[segment]}
-        for number, name in numbers.items():
-            layers.append((code_of[name], pixels == number if segment is None else pixels > 0))
-    for code, mask in sorted(layers, key=lambda one: one[0]):
-        result[mask] = code
+    for name in sorted(drawn, key=code_of.__getitem__):
+        result[drawn[name]] = code_of[name]
     return result
-
-
-def read_numbers(path: str, sop_instance_uid: str, frame: int) -> NDArray[np.uint8]:
-    """The segment number of every pixel of one image in a label map, 0 where it is none.
-
-    Raises
-    ------
-    UnusableFile
-        When the object cannot be decoded, or is no label map of one byte a pixel.
-    """
-    decoded = _decoded(path)
-    found = decoded.frames.get((sop_instance_uid, frame)) or decoded.frames.get((sop_instance_uid, None), [])
-    if not found:
-        return np.zeros(decoded.size, dtype=np.uint8)
-    position, segment = found[0]
-    if segment is not None or decoded.pixels.dtype != np.uint8:
-        raise UnusableFile("segmentation-not-a-label-map")
-    return np.array(decoded.pixels[position])
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoded:
-    size: tuple[int, int]
-    pixels: NDArray[Any]
-    names: Mapping[int, str]
-    frames: Mapping[tuple[str, int | None], list[tuple[int, int | None]]]
-
-
-@lru_cache(maxsize=OPEN_OBJECTS)
-def _decoded(path: str) -> _Decoded:
-    """All frames of a SEG object, decoded by highdicom, and the images they belong to."""
-    from highdicom.seg import segread
-
-    try:
-        seg = segread(path)
-        pixels = np.asarray(seg.get_stored_frames())
-    except Exception as error:  # decoders raise anything on broken files
-        raise UnusableFile("segmentation-broken", str(error).splitlines()[0] if str(error) else "") from error
-    label_map = str(seg.SegmentationType) == "LABELMAP"
-    frames: dict[tuple[str, int | None], list[tuple[int, int | None]]] = {}
-    for position, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        segment = None
-        if not label_map:
-            segment = int(_groups(seg, group, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber)
-        for source in _sources(group):
-            for frame in _frame_numbers(source):
-                image = str(source.ReferencedSOPInstanceUID), frame
-                frames.setdefault(image, []).append((position, segment))
-    names = {int(one.SegmentNumber): canonical_name(str(one.SegmentLabel)) for one in seg.SegmentSequence}
-    names.pop(0, None)
-    return _Decoded((int(seg.Rows), int(seg.Columns)), pixels, names, frames)
-
-
-def _groups(seg: pydicom.Dataset, group: pydicom.Dataset, name: str) -> Any:
-    """A functional group of one frame, or the one all frames share."""
-    return group[name].value if name in group else seg.SharedFunctionalGroupsSequence[0][name].value
-
-
-def _sources(group: pydicom.Dataset) -> list[pydicom.Dataset]:
-    return [
-        source
-        for derivation in group.get("DerivationImageSequence", [])
-        for source in derivation.get("SourceImageSequence", [])
-    ]
-
-
-def _frame_numbers(source: pydicom.Dataset) -> list[int | None]:
-    """Referenced frames counted from 0; [None] where the image as a whole is meant."""
-    numbers = source.get("ReferencedFrameNumber")
-    if numbers is None:
-        return [None]
-    several = numbers if isinstance(numbers, Sequence) else [numbers]
-    return [int(number) - 1 for number in several]
-
-
-def _annotated(header: pydicom.Dataset) -> list[tuple[str, int | None]]:
-    """The images that an object annotates; those referenced without a frame are empty."""
-    by_frame = [
-        (str(source.ReferencedSOPInstanceUID), frame)
-        for group in header.PerFrameFunctionalGroupsSequence
-        for source in _sources(group)
-        for frame in _frame_numbers(source)
-    ]
-    multi_frame = {uid for uid, frame in by_frame if frame is not None}
-    whole = [
-        (str(instance.ReferencedSOPInstanceUID), None)
-        for series in header.get("ReferencedSeriesSequence", [])
-        for instance in series.get("ReferencedInstanceSequence", [])
-        if str(instance.ReferencedSOPInstanceUID) not in multi_frame
-    ]
-    return [*by_frame, *whole]
-
-
-def _read_header(path: Path) -> pydicom.Dataset:
-    """Everything but the pixels; only SEG objects pass."""
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        if str(header.get("SOPClassUID", "")) not in SEG_CLASSES:
-            raise UnusableFile("not-a-segmentation")
-        if "SegmentSequence" not in header or "PerFrameFunctionalGroupsSequence" not in header:
-            raise UnusableFile("segmentation-incomplete")
-        if str(header.get("SegmentationType", "")) == "FRACTIONAL":
-            raise UnusableFile("segmentation-fractional")
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise UnusableFile("not-dicom", str(error)) from error
-    return header
 
 
 def _digest(path: Path) -> str:

@@ -98,16 +98,48 @@ class NiftiAnnotation:
         The slice; of a file of one volume, within it.
     codes : mapping
         Code in the file -> segment. Other codes are background.
+    flips : tuple of bool
+        Axes (column, row) along which the file counts its pixels the other way round than its image.
     """
 
     path: str
     frame: int
     codes: Mapping[int, str]
+    flips: tuple[bool, bool] = (False, False)
 
     def read(self, segment_names: tuple[str, ...]) -> NDArray[np.uint8]:
         """See `annotations.Annotation`."""
         drawn = np.rint(read_nifti_slice(self.path, self.frame)).astype(np.int64)
+        drawn = np.flip(drawn, tuple(axis for axis, flip in enumerate(reversed(self.flips)) if flip))
         result = np.zeros(drawn.shape, dtype=np.uint8)
         for code, name in self.codes.items():
             result[drawn == code] = segment_names.index(name)
         return result
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiLabels:
+    """Which slices of which files are annotated; see `annotations.Annotations`."""
+
+    segment_names: tuple[str, ...]
+    digests: tuple[str, ...]
+    drawn: tuple[NiftiAnnotation, ...]
+    places: Mapping[tuple[str, int], int]
+    """(path of the image, frame) -> number in `drawn`; all lie under one root."""
+    unused: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def key(self, image: Mapping[str, Any]) -> tuple[str, int] | None:
+        """See `annotations.Annotations`."""
+        place = image["path"], image["frame"]
+        return place if place in self.places else None
+
+    def find(self, image: Mapping[str, Any]) -> int | None:
+        """Number of the annotation of an image, or None."""
+        return self.places.get((image["path"], image["frame"]))
+
+    def annotation(self, number: int, image: Mapping[str, Any]) -> NiftiAnnotation:
+        """The annotation itself."""
+        return self.drawn[number]

@@ -7,6 +7,11 @@ label map are not annotated. A label map of four axes annotates the volumes in w
 drawn. A map called `frameNN` annotates the NNth volume of the cine, counted from 1; without a
 cine the volumes themselves are the examples.
 
+A label map whose affine says that it counts the voxels of its image the other way round along some
+axes (as programs write that turn files to RAS) is turned back, exactly. Where the affines of a set are
+to be believed, all files of a subject must lie on the same voxels otherwise, else it is left out: its
+images share one plane a slice.
+
 A set without geometry has locations by index, from the end that its manifest calls the base;
 where even the spacing was lost (the affine is the identity) pixels are taken as they are, as
 if they had the grid's spacing.
@@ -15,8 +20,9 @@ if they had the grid's spacing.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +33,35 @@ from dicomgeom.data_manifest import DataManifest
 from dicomgeom.errors import GeometryError, NothingUsable, UnusableFile, WrongUse
 from dicomgeom.privacy import hashed, split_position
 from dicomgeom.progress import Progress, silent
-from pretext_targets.annotations import canonical_name, segment_order
+from pretext_targets.annotations import (
+    FRAMES_NOT_CHOSEN,
+    NO_IMAGE,
+    OTHER_VIEW,
+    canonical_name,
+    segment_order,
+)
 from pretext_targets.boxes import no_boxes
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.fingerprint import Fingerprint
 from pretext_targets.labels import SliceLabels, usable_grid
-from pretext_targets.nifti import NiftiAnnotation, open_nifti
-from pretext_targets.nifti_subjects import Subject, Volume, planes_of, subjects_of, volumes_of
+from pretext_targets.nifti import NiftiAnnotation, NiftiLabels, open_nifti
+from pretext_targets.nifti_affines import Flips
+from pretext_targets.nifti_subjects import (
+    Subject,
+    Volume,
+    chosen_volumes,
+    maps_without_image,
+    planes_of,
+    subjects_of,
+    volumes_of,
+    with_flips,
+)
 from pretext_targets.patient_facts import NOTHING_TOLD, PatientFacts, TableOfFacts, read_facts
-from pretext_targets.phases import evenly_spread
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
 
-OTHER_VIEW = "other-view"
 SIZES_DIFFER = "sizes-differ"
 NO_GEOMETRY = "no-geometry"
-
-
-@dataclass(frozen=True, eq=False)
-class NiftiLabels:
-    """Which slices of which files are annotated; see `annotations.Annotations`."""
-
-    segment_names: tuple[str, ...]
-    digests: tuple[str, ...]
-    drawn: tuple[NiftiAnnotation, ...]
-    places: Mapping[tuple[str, int], int]
-    """(path of the image, frame) -> number in `drawn`."""
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def find(self, image: Mapping[str, Any]) -> int | None:
-        """Number of the annotation of an image, or None."""
-        return self.places.get((image["path"], image["frame"]))
-
-    def annotation(self, number: int, image: Mapping[str, Any]) -> NiftiAnnotation:
-        """The annotation itself."""
-        return self.drawn[number]
 
 
 def plan_nifti(
@@ -123,6 +121,7 @@ class _Draft:
         assert manifest.labels is not None
         self.facts = facts
         self.folder, self.protocol, self.manifest, self.salt = folder, protocol, manifest, salt
+        self.believed = manifest.geometry == "present"
         self.base = manifest.labels.base
         self.codes = {int(code): canonical_name(name) for code, name in manifest.labels.codes.items()}
         self.slices: list[SliceLabels] = []
@@ -134,27 +133,38 @@ class _Draft:
         self.digests: list[str] = []
         self.places: dict[tuple[str, int], int] = {}
         self.left_out: list[tuple[str, int | None, int, str]] = []
+        self.turned: list[tuple[str, Flips]] = []
+        self.unused: Counter[str] = Counter()
         self._stacks = 0
 
     def add(self, subject: Subject) -> None:
         """Add all slices and volumes of a subject."""
         stack_id = f"{self.manifest.name}-{subject.name}-{self.protocol.carrier}"
+        if not subject.images:
+            self.unused[NO_IMAGE] += len(subject.labels)
+            return
         try:
-            shapes = {path: open_nifti(str(path)).shape for path in (*subject.images, *subject.labels)}
+            opened = {path: open_nifti(str(path)) for path in (*subject.images, *subject.labels)}
+            shapes = {path: one.shape for path, one in opened.items()}
             if len({(*shape, 1)[:3] for shape in shapes.values()}) != 1:
                 raise UnusableFile(SIZES_DIFFER)
             volumes = list(volumes_of(subject, shapes, self.folder))
+            volumes = with_flips(volumes, subject.images[0], opened, self.folder, believed=self.believed)
             labels = self._labels(subject, stack_id, len(volumes))
         except (UnusableFile, GeometryError) as error:
             reason = error.reason if isinstance(error, UnusableFile) else "geometry"
             self.left_out.append((stack_id, None, len(subject.images), reason))
             return
+        self.turned += [(volume.path, volume.flips) for volume in volumes if any(volume.flips)]
+        self.unused[NO_IMAGE] += maps_without_image(subject, volumes, self.folder)
         self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
         self._compare(volumes, labels[0][1].facts)
-        chosen = self._chosen(stack_id, volumes, labels[0][1].facts)
+        chosen = chosen_volumes(volumes, self.protocol.frames, labels[0][1].facts)
+        if not chosen:
+            self.untold.append(stack_id)
         for stored, one in labels:
             for place, volume in enumerate(volumes):
-                self._add_image(one, stored, volume, subject, taken=place in chosen)
+                self._add_image(one, stored, volume, subject, taken=not chosen or place in chosen)
             self.slices.append(one)
         self._stacks += 1
 
@@ -166,28 +176,18 @@ class _Draft:
             self.agreeing += bool(told & labelled)
             self.contradicting += not told & labelled
 
-    def _chosen(self, stack_id: str, volumes: Sequence[Volume], facts: PatientFacts) -> set[int]:
-        """Places of the volumes that become examples, as the protocol's `frames` says."""
-        frames = self.protocol.frames
-        if isinstance(frames, int):
-            return set(evenly_spread(len(volumes), frames))
-        every = set(range(len(volumes)))
-        if frames == "all":
-            return every
-        wanted = {facts.ed_phase} if frames == "ED" else {facts.ed_phase, facts.es_phase}
-        chosen = {place for place in every if volumes[place].phase_index in wanted - {-1}}
-        if not chosen:
-            self.untold.append(stack_id)
-        return chosen or every
-
     def _add_image(
         self, one: SliceLabels, stored: int, volume: Volume, subject: Subject, *, taken: bool
     ) -> None:
         frame = volume.first_frame + stored
-        if volume.labels is not None and taken:
+        if volume.labels is not None and not taken:
+            self.unused[FRAMES_NOT_CHOSEN] += 1
+        elif volume.labels is not None:
             path, first = volume.labels
+            across, along, through = volume.flips
+            drawn = first + (one.n_slices - 1 - stored if through else stored)
             self.places[volume.path, frame] = len(self.drawn)
-            self.drawn.append(NiftiAnnotation(str(self.folder / path), first + stored, self.codes))
+            self.drawn.append(NiftiAnnotation(str(self.folder / path), drawn, self.codes, (across, along)))
         (self.rows if taken else self.skipped).append(
             {
                 "place": len(self.slices),
@@ -208,8 +208,7 @@ class _Draft:
     def _labels(self, subject: Subject, stack_id: str, phases: int) -> list[tuple[int, SliceLabels]]:
         """Every slice, base first where that is known, with its place in the files."""
         opened = open_nifti(str(subject.images[0]))
-        believed = self.manifest.geometry == "present"
-        planes, placed, distance_mm = planes_of(opened, self.protocol, placed=believed)
+        planes, placed, distance_mm = planes_of(opened, self.protocol, placed=self.believed)
         count = len(planes)
         order = range(count - 1, -1, -1) if self.base == "last" else range(count)
         key = f"{self.manifest.name}/{subject.name}"
@@ -258,6 +257,7 @@ class _Draft:
                 f"that is told; facts.first_frame of the manifest {name} may be wrong"
             )
         names = segment_order(self.codes.values())
+        unused = {reason: count for reason, count in sorted(self.unused.items()) if count}
         examples, skipped = self._table(self.rows), self._table(self.skipped)
         fingerprint = Fingerprint()
         fingerprint.add([protocol.as_dict(), self.manifest.model_dump(mode="json"), names, self.digests])
@@ -267,6 +267,8 @@ class _Draft:
         distances = [one.slice_distance_mm for one in self.slices]
         if np.isfinite(distances).any():
             fingerprint.add(distances)
+        if self.turned:
+            fingerprint.add(self.turned)
         fingerprint.add_table(examples)
         fingerprint.add_table(skipped)
         return BuildPlan(
@@ -284,7 +286,8 @@ class _Draft:
             phases_untold=tuple(self.untold),
             sha256=fingerprint.sha256,
             diagnosis_names=None if self.facts is None else self.facts.names,
-            segmentations=NiftiLabels(names, tuple(self.digests), tuple(self.drawn), self.places),
+            segmentations=NiftiLabels(names, tuple(self.digests), tuple(self.drawn), self.places, unused),
+            annotations_unused=unused,
         )
 
     def _table(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

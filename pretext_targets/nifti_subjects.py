@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 
 from dicomgeom.data_manifest import DataManifest
+from dicomgeom.errors import UnusableFile
 from dicomgeom.plane import ImagePlane
 from pretext_targets.nifti import is_nifti, read_nifti_slice, stem_of
+from pretext_targets.nifti_affines import AS_IT_IS, Flips, flips_between
+from pretext_targets.patient_facts import PatientFacts
+from pretext_targets.phases import Frames, evenly_spread
 from pretext_targets.protocol import Protocol
 
+AFFINES_DIFFER = "affines-differ"
 LABEL_ENDING = "_gt"
 
 FRAME_NAME = re.compile(r"frame(\d+)")
@@ -37,11 +42,13 @@ class Volume:
     phase_index: int | None
     labels: tuple[str, int] | None
     """Path of the label map, and the frame of its first slice."""
+    flips: Flips = AS_IT_IS
+    """How the label map counts the image's voxels."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """All that a folder holds of one view of one subject."""
+    """All that a folder holds of one view of one subject; perhaps label maps alone."""
 
     name: str
     images: tuple[Path, ...]
@@ -63,11 +70,14 @@ def subjects_of(folder: Path, protocol: Protocol, manifest: DataManifest) -> tup
     for (name, _), paths in sorted(found.items()):
         labels = tuple(path for path in paths if stem_of(path.name).endswith(LABEL_ENDING))
         subjects.append(Subject(name, tuple(path for path in paths if path not in labels), labels))
-    return [one for one in subjects if one.images], other
+    return subjects, other
 
 
 def volumes_of(subject: Subject, shapes: Mapping[Path, Sequence[int]], folder: Path) -> Iterator[Volume]:
-    """The volumes of a subject: all of its cine, then those that are none of the cine's."""
+    """The volumes of a subject: all of its cine, then those that are none of the cine's.
+
+    Their label maps are taken to count voxels as they do: see `with_flips`.
+    """
     slices = (*shapes[subject.images[0]], 1)[2]
     map_of = {stem_of(path.name).removesuffix(LABEL_ENDING): path for path in subject.labels}
     cines = [path for path in subject.images if len(shapes[path]) == 4 and shapes[path][3] > 1]
@@ -89,6 +99,73 @@ def volumes_of(subject: Subject, shapes: Mapping[Path, Sequence[int]], folder: P
             own = map_of.get(stem)
             drawn = None if own is None else (own.relative_to(folder).as_posix(), 0)
             yield Volume(path.relative_to(folder).as_posix(), 0, _phase_of(stem), drawn)
+
+
+def with_flips(
+    volumes: Sequence[Volume], first: Path, opened: Mapping[Path, Any], folder: Path, *, believed: bool
+) -> list[Volume]:
+    """The volumes of a subject, told how their label maps lie on them.
+
+    Where the affines of a set are not believed, one that says something else than its image's is
+    passed over; but two that agree on every voxel's place, one reversed, don't do so by chance.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
+        Of one subject.
+    first : Path
+        The image that gives all of them their planes.
+    opened : mapping
+        Path -> file, with `shape` and `affine`.
+    folder : Path
+        What the volumes' paths are relative to.
+    believed : bool
+        Whether the affines of this data set are to be believed.
+
+    Raises
+    ------
+    UnusableFile
+        When a believed affine has the voxels of a label map elsewhere than those of its image, or
+        those of an image elsewhere than those of the first.
+    """
+
+    def flips(reference: Path, path: Path) -> Flips:
+        columns, rows, slices = (*opened[reference].shape, 1)[:3]
+        affines = [np.asarray(opened[one].affine, dtype=np.float64) for one in (reference, path)]
+        found = flips_between(affines[0], affines[1], (columns, rows, slices))
+        if found is None and believed:
+            raise UnusableFile(AFFINES_DIFFER, path.name)
+        return found or AS_IT_IS
+
+    found = []
+    for volume in volumes:
+        image = folder / volume.path
+        if believed and flips(first, image) != AS_IT_IS:
+            raise UnusableFile(AFFINES_DIFFER, image.name)
+        drawn = volume.labels
+        found.append(volume if drawn is None else replace(volume, flips=flips(image, folder / drawn[0])))
+    return found
+
+
+def chosen_volumes(volumes: Sequence[Volume], frames: Frames, facts: PatientFacts) -> set[int]:
+    """Places of the volumes that a protocol's `frames` asks for; none where it asks for what is not told."""
+    every = set(range(len(volumes)))
+    if isinstance(frames, int):
+        return set(evenly_spread(len(volumes), frames))
+    if frames == "all":
+        return every
+    wanted = {facts.ed_phase} if frames == "ED" else {facts.ed_phase, facts.es_phase}
+    return {place for place in every if volumes[place].phase_index in wanted - {-1}}
+
+
+def maps_without_image(subject: Subject, volumes: Sequence[Volume], folder: Path) -> int:
+    """How many label maps of a subject are those of no volume of it."""
+    used = {folder / volume.labels[0] for volume in volumes if volume.labels is not None}
+    images = {stem_of(path.name) for path in subject.images}
+    return sum(
+        path not in used and stem_of(path.name).removesuffix(LABEL_ENDING) not in images
+        for path in subject.labels
+    )
 
 
 def _phase_of(stem: str) -> int | None:

@@ -9,7 +9,7 @@ export can be finished elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from pretext_targets.labels import SliceLabels, label_stack
 from pretext_targets.phases import PhaseChoice
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
+from pretext_targets.unused_annotations import of_several_files, unused_annotations
 
 if TYPE_CHECKING:
     from pretext_targets.annotations import Annotations
@@ -186,15 +187,24 @@ def _finish(
     draft: _Draft, catalogue: Catalogue, segmentations: Annotations | None, tissues: TissueIndex | None
 ) -> BuildPlan:
     manifest = kept_data_manifest(catalogue.folder)
-    examples = _sources(draft.taken, catalogue.files, segmentations, manifest)
+    doubtful: frozenset[Hashable] = frozenset()
+    if segmentations is not None:
+        doubtful = of_several_files(segmentations, catalogue.images)
+    examples = _sources(draft.taken, catalogue.files, segmentations, manifest, doubtful)
     skipped = _sources(draft.skipped, catalogue.files, None, manifest)
+    unused: dict[str, int] = {}
     if segmentations is not None:
         draft.hash.add([segmentations.segment_names, segmentations.digests])
+        unused = unused_annotations(
+            segmentations,
+            examples=examples,
+            skipped_phases=skipped,
+            images=catalogue.images,
+            left_out={stack_id for stack_id, *_ in draft.left_out},
+            doubtful=doubtful,
+        )
         if examples["segmentation"].null_count() == len(examples):
-            raise NothingUsable(
-                f"none of the {len(segmentations)} annotated images belongs to an example of "
-                f"{draft.protocol.name}; give the segmentations of the export that was indexed"
-            )
+            raise _none_used(segmentations, unused, draft.protocol)
     if tissues is not None:
         draft.hash.add([[one.model_dump() for one in tissues.tissues], tissues.digests])
         if len(examples) and not any(map(tissues.find, examples.iter_rows(named=True))):
@@ -217,6 +227,15 @@ def _finish(
         sha256=draft.hash.sha256,
         segmentations=segmentations,
         tissues=tissues,
+        annotations_unused=unused,
+    )
+
+
+def _none_used(segmentations: Annotations, unused: Mapping[str, int], protocol: Protocol) -> NothingUsable:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in unused.items())
+    return NothingUsable(
+        f"none of the {len(segmentations)} annotated images belongs to an example of {protocol.name} "
+        f"({reasons}); give the segmentations of the export that was indexed"
     )
 
 
@@ -225,8 +244,12 @@ def _sources(
     files: pl.DataFrame,
     segmentations: Annotations | None,
     manifest: DataManifest | None,
+    doubtful: frozenset[Hashable] = frozenset(),
 ) -> pl.DataFrame:
-    """The table of frames, columns `EXAMPLES`, in the order in which they were added."""
+    """The table of frames, columns `EXAMPLES`, in the order in which they were added.
+
+    Annotations filed under something `doubtful` are not used.
+    """
     if not sum(map(len, parts)):
         return pl.DataFrame(schema=EXAMPLES)
     joined = pl.concat(parts)
@@ -235,8 +258,10 @@ def _sources(
     table = table.join(sizes, on=["root", "path"], how="left", maintain_order="left")
     annotating: list[int | None] = [None] * len(table)
     if segmentations is not None:
-        identities = table.select("sop_instance_uid", "path", "frame").iter_rows(named=True)
-        annotating = [segmentations.find(row) for row in identities]
+        identities = table.select("root", "sop_instance_uid", "path", "frame").iter_rows(named=True)
+        annotating = [
+            None if segmentations.key(row) in doubtful else segmentations.find(row) for row in identities
+        ]
     table = table.with_columns(pl.Series("segmentation", annotating, dtype=pl.Int32))
     return table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
 

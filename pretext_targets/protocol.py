@@ -5,13 +5,17 @@ body in `protocols/examples/`; a user's own has the same keys, any view may carr
 a key that isn't known is refused by its name. Lengths are in mm and become pixels of the grid,
 so that the same anatomy is labelled at any spacing; `units = "px"` takes them as pixels of the
 grid instead, to repeat a paper to the letter.
+
+Views and kinds are those that a catalogue can hold: another name would match nothing, ever, and is refused.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -24,16 +28,22 @@ from pydantic import (
 )
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.kinds import KINDS
+from dicomgeom.view_names import VIEWS
 
 FOLDER = Path(__file__).parent / "protocols"
 EXAMPLES = FOLDER / "examples"
 
+MAX_SIDE: Final = 2048
+"""Rows and columns at most: MR images are measured and stored with 1024 and fewer."""
+
 Units = Literal["mm", "px"]
 Direction = tuple[float, float, float]
+Side = Annotated[PositiveInt, Field(le=MAX_SIDE)]
 
 
 class _Checked(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BoxLine(_Checked):
@@ -96,8 +106,8 @@ class Protocol(_Checked):
     the first (basal in a short axis) or the second (apical)."""
     prefer_fat_suppressed: bool = False
     """Of several carrier stacks of a study take only the fat-suppressed ones, where there are any."""
-    rows: PositiveInt
-    columns: PositiveInt
+    rows: Side
+    columns: Side
     spacing_mm: PositiveFloat
     frames: Literal["all", "ED", "ED+ES"] | PositiveInt = "all"
     """Phases of each slice that become examples: all, so many evenly spread ones, or those proposed
@@ -217,10 +227,25 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
 
 
 def _checked(content: dict[str, Any], *, where: str) -> Protocol:
+    """A protocol to build by. The class does not look at names, so that what a store keeps stays readable."""
     try:
-        return Protocol.model_validate(content)
+        protocol = Protocol.model_validate(content)
     except ValidationError as error:
         raise WrongUse(f"{where}: {'; '.join(_complaint(dict(one)) for one in error.errors())}") from error
+    views = [("carrier", protocol.carrier), *(("partners", view) for view in protocol.partners)]
+    faults = [_unknown(key, "view", view, VIEWS) for key, view in views if view not in VIEWS]
+    faults += [_unknown("kinds", "kind", kind, KINDS) for kind in protocol.kinds if kind not in KINDS]
+    if faults:
+        raise WrongUse(f"{where}: {'; '.join(faults)}")
+    return protocol
+
+
+def _unknown(key: str, what: str, found: str, known: Sequence[str]) -> str:
+    """A name that no catalogue holds, with the one that was meant where it can be told."""
+    lowered = {name.lower(): name for name in known}
+    near = get_close_matches(found.strip().lower(), lowered, n=1)
+    meant = f"did you mean {lowered[near[0]]}? " if near else ""
+    return f"{key}: unknown {what} {found!r}, {meant}the {what}s are {', '.join(known)}"
 
 
 def _complaint(one: dict[str, Any]) -> str:

@@ -6,16 +6,18 @@ import logging
 import pickle
 import socket
 import tempfile
+import time
 from asyncio import CancelledError as AsyncioCancelledError
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from dicomgeom.errors import HalfWritten, WrongUse
 from dicomgeom.progress import Progress, silent
+from dicomgeom.workers import check_one_kind, wait_for_workers
 from pretext_targets.allocation import keep_freed_memory
 from pretext_targets.shard import ShardTask, write_shard
 
@@ -29,6 +31,9 @@ LOCAL_SETTINGS: Final[dict[str, Any]] = {
 
 TASKS_PER_WORKER = 2
 """Tasks handed out at once for each worker: enough to keep it busy, few enough to stay small."""
+
+COUNTED_EVERY_S = 10.0
+"""How often the workers are counted again: some come while others work."""
 
 DEFAULT_PORT = 8786
 """Where dask schedulers listen unless told otherwise."""
@@ -60,12 +65,13 @@ def run_shards(
     Raises
     ------
     WrongUse
-        When the scheduler doesn't answer or `workers` makes no sense.
+        When the scheduler doesn't answer or has no worker for long, or `workers` makes no sense.
     HalfWritten
         When workers die of a task again and again, or the scheduler goes away.
     """
-    if workers < 1:
-        raise WrongUse(f"workers must be at least 1, found {workers}")
+    check_one_kind(workers, scheduler)
+    if not total:
+        return
     progress(WHAT, done=0, total=total)
     if scheduler is None and (workers == 1 or total <= 1):
         for done, task in enumerate(tasks):
@@ -73,24 +79,33 @@ def run_shards(
             progress(WHAT, done=done + 1, total=total)
         return
     with _client(min(workers, total), scheduler) as client:
+        if scheduler is not None:
+            wait_for_workers(client, scheduler, progress=progress)
         _run_on(client, tasks, total, progress)
 
 
 def _run_on(client: Any, tasks: Iterator[ShardTask], total: int, progress: Progress) -> None:
     import distributed
 
-    at_once = TASKS_PER_WORKER * max(1, sum(client.nthreads().values()))
+    def at_once() -> int:
+        return TASKS_PER_WORKER * max(1, int(sum(client.nthreads().values())))
 
     def handed_out(count: int) -> list[Any]:
         # Packed here, a task is one message; dask would send each of its small arrays by itself.
         packed = (pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL) for task in islice(tasks, count))
         return [client.submit(write_packed, one, pure=False) for one in packed]
 
-    running: Any = distributed.as_completed(handed_out(at_once))  # type: ignore[no-untyped-call]
+    running: Any = distributed.as_completed(handed_out(at_once()))  # type: ignore[no-untyped-call]
+    counted_at_s = time.monotonic()
     for done, future in enumerate(running, start=1):
         _raise_failure(future)
         progress(WHAT, done=done, total=total)
-        for new in handed_out(1):
+        room = 1
+        if time.monotonic() - counted_at_s > COUNTED_EVERY_S:
+            with suppress(OSError):  # a scheduler that went away is told of by the next task
+                room = at_once() - int(running.count())
+            counted_at_s = time.monotonic()
+        for new in handed_out(max(1, room)):
             running.add(new)
 
 

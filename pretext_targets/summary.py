@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pretext_targets.annotations import ASKED_FOR
 from pretext_targets.attributes import StoreAttributes
 from pretext_targets.build_plan import BuildPlan
 from pretext_targets.finish import finished_row
@@ -31,6 +32,8 @@ class BuildSummary:
         "image" or "crossing" -> examples whose grid has that centre.
     stacks_with_all_phases : int
         Stacks that give all, since end-diastole and end-systole could not be proposed.
+    annotations_unused : dict
+        Reason (of `annotations.UNUSED_REASONS`) -> annotations that no example has.
     """
 
     store: str
@@ -46,6 +49,12 @@ class BuildSummary:
     without_boxes: dict[str, int]
     centred: dict[str, int]
     stacks_with_all_phases: int
+    annotations_unused: dict[str, int]
+
+    @property
+    def some_skipped(self) -> bool:
+        """Whether some input was skipped, beyond what was asked for (exit code 3)."""
+        return bool(self.left_out or self.invalid or self.annotations_unused.keys() - ASKED_FOR)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for scripts."""
@@ -76,6 +85,7 @@ def summary_of(plan: BuildPlan, place: Place, attributes: StoreAttributes, *, wr
         without_boxes=dict(sorted(without.items())),
         centred=dict(sorted(Counter(plan.slices[place].centred for place in places.tolist()).items())),
         stacks_with_all_phases=len(plan.phases_untold),
+        annotations_unused=dict(plan.annotations_unused),
     )
 
 

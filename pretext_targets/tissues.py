@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
 from dicomgeom.progress import Progress, silent
-from pretext_targets.labelled import SegmentationIndex, index_segmentations, read_numbers
+from pretext_targets.labelled import SegmentationIndex, index_segmentations
+from pretext_targets.seg_objects import read_numbers
 from pretext_targets.tissue_table import FILE, TissueFacts, read_tissue_table
 
 
@@ -68,7 +69,7 @@ class TissueIndex:
         for part in self._parts:
             number = part.find(image)
             if number is not None:
-                path = str(part.files[number])
+                path = str(part.files_of(number)[-1])
                 return TissueImage(path, image["sop_instance_uid"], image["frame"], len(self.tissues))
         return None
 

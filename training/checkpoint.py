@@ -109,10 +109,23 @@ def read_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         number, name = key.split("/")
         saved.setdefault(int(number), {})[name] = values
     optimiser.load_state_dict({"state": saved, "param_groups": optimiser.state_dict()["param_groups"]})
+    _lay_out_like_parameters(optimiser)
     torch.set_rng_state(tensors[RANDOM + "cpu"])
     if torch.cuda.is_available() and RANDOM + "cuda" in tensors:
         torch.cuda.set_rng_state(tensors[RANDOM + "cuda"])
     return Position(**json.loads(metadata["position"]))
+
+
+def _lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Give what the optimiser keeps of each parameter the strides the parameter has, as it had them before.
+
+    The file knows no strides. The numbers are the same either way, but a GPU's fast path, one kernel for all
+    parameters, wants equal strides.
+    """
+    for parameter, state in optimiser.state.items():
+        for name, values in state.items():
+            if isinstance(values, Tensor) and values.dim() and values.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=values.dtype).copy_(values)
 
 
 def position_of(path: Path) -> Position:

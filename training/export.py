@@ -1,7 +1,8 @@
 """Handing a finished run to other programs: weights under the names that the other side knows.
 
-- ``safetensors``: the backbone's tensors, named as MONAI (or torchvision, for AlexNet) names them, and
-  ``config.json``, which says how to make the network;
+- ``safetensors``: the tensors, named as MONAI (or torchvision, for AlexNet) names them, and ``config.json``,
+  which says how to make the network; of a segmentation by one of MONAI's networks all tensors that it has,
+  else those of the backbone only;
 - ``hf``: the same as a folder for the Hugging Face Hub, with a model card;
 - ``monai``: a MONAI bundle (`export_monai.py`);
 - ``nnunet``: weights for ``nnUNetv2_train -pretrained_weights`` (`export_nnunet.py`).
@@ -22,7 +23,13 @@ from torch import Tensor
 
 from dicomgeom.errors import WrongUse
 from training.checkpoint import write_atomically
-from training.export_monai import bundle_files, monai_arguments
+from training.export_monai import (
+    bundle_files,
+    label_told,
+    monai_arguments,
+    monai_network,
+    segmentation_of,
+)
 from training.export_nnunet import nnunet_files
 from training.model import METADATA_KEY, Configuration, Model, read_model
 from training.transfer import NETWORK, WEIGHTS_FILE, read_initial_weights
@@ -70,10 +77,23 @@ def export_run(run: Path, folder: Path, form: str) -> ExportSummary:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-    return ExportSummary(folder, form, tuple(sorted(files)), len(tensors_of(model)))
+    held = backbone_tensors(model) if form == "nnunet" else tensors_of(model, configuration)
+    return ExportSummary(folder, form, tuple(sorted(files)), len(held))
 
 
-def tensors_of(model: Model) -> dict[str, Tensor]:
+def tensors_of(model: Model, configuration: Configuration) -> dict[str, Tensor]:
+    """All tensors of MONAI's network where it is whole, else those of the backbone inside it.
+
+    Of a whole network every name is there, so that a strict ``load_state_dict`` takes it: MONAI's DynUNet has
+    two for most tensors, and safetensors wants a copy for each.
+    """
+    if is_whole(model, configuration):
+        network = monai_network(model, configuration.recipe.backbone)
+        return {name: values.detach().cpu().clone() for name, values in network.state_dict().items()}
+    return backbone_tensors(model)
+
+
+def backbone_tensors(model: Model) -> dict[str, Tensor]:
     """The tensors of the backbone under the names of the network inside it."""
     state = model.backbone.state_dict()
     return {
@@ -83,18 +103,27 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
     }
 
 
+def is_whole(model: Model, configuration: Configuration) -> bool:
+    """Whether MONAI has this network and its output layer was trained, too."""
+    return (
+        segmentation_of(model) is not None
+        and monai_arguments(model, configuration.recipe.backbone) is not None
+    )
+
+
 def config_of(model: Model, configuration: Configuration) -> dict[str, Any]:
     """How to make the network, how to prepare images, and what it learned."""
     recipe = configuration.recipe
-    facts = next(iter(configuration.facts.values()))
-    structures = next((list(model.task(one).segment_names) for one in model.labels), [])
+    told = label_told(model)
+    facts = configuration.facts[told]
     return {
         "library": "anatprep",
         "backbone": recipe.backbone.model_dump(mode="json"),
         "monai": monai_arguments(model, recipe.backbone),
+        "holds": "network" if is_whole(model, configuration) else "backbone",
         "trained_parts": list(configuration.trained),
         "tasks": list(model.labels),
-        "segment_names": structures,
+        "segment_names": list(model.task(told).segment_names),
         "input": {
             "channels": 1,
             "rows": facts.rows,
@@ -109,7 +138,9 @@ def config_of(model: Model, configuration: Configuration) -> dict[str, Any]:
 
 def _plain(model: Model, configuration: Configuration) -> dict[str, bytes]:
     return {
-        "model.safetensors": save(tensors_of(model), {"format": "pt", METADATA_KEY: _parts(configuration)}),
+        "model.safetensors": save(
+            tensors_of(model, configuration), {"format": "pt", METADATA_KEY: _parts(configuration)}
+        ),
         "config.json": _json(config_of(model, configuration)),
     }
 
@@ -164,7 +195,8 @@ One channel of {rows} x {columns} pixels of {spacing_mm:g} mm, {view} view, norm
 
 ## Weights
 
-`model.safetensors` holds the backbone; trained were its {parts}. `config.json` says how to make the network.
+`model.safetensors` holds {holds}; trained were its {parts}. `config.json` says
+how to make the network: {how}.
 With anatprep: `anatprep train RECIPE --init model.safetensors`.
 
 ## Limits
@@ -173,10 +205,18 @@ Not a medical device. Measure it on your own patients before you rely on it.
 """
 
 
+HOLDS = {
+    "network": ("the whole network, its output layer included", "`load_state_dict` takes it all"),
+    "backbone": ("the backbone only, without an output layer", "an output layer stays as it was made"),
+}
+"""What the weights are, and what becomes of them in a network made for them."""
+
+
 def model_card(config: Mapping[str, Any]) -> str:
     """The text that the Hub shows, with its header for machines."""
     given, recipe = config["input"], config["recipe"]
     segments = ", ".join(config["segment_names"][1:])
+    holds, how = HOLDS[config["holds"]]
     return CARD.format(
         pipeline="image-segmentation" if segments else "feature-extraction",
         name=recipe["name"],
@@ -184,6 +224,8 @@ def model_card(config: Mapping[str, Any]) -> str:
         width=recipe["backbone"]["width"],
         learned=f"segmentation of {segments}" if segments else "pretraining: " + ", ".join(config["tasks"]),
         paper=recipe["paper"] or "own",
+        holds=holds,
+        how=how,
         parts=" and ".join(config["trained_parts"]),
         **{**given, "view": given["view"] or "any"},
     )

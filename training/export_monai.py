@@ -3,6 +3,9 @@
 The folder has the shape of the MONAI Bundle Specification: ``configs/metadata.json``,
 ``configs/inference.json``, ``models/model.pt``, ``docs/README.md``. Of a segmentation the head becomes the
 output layer of MONAI's network; of a pretext there is none, and the bundle is for fine-tuning.
+
+MONAI's readers give images as (channel, column, row), our networks learned (channel, row, column): the bundle
+turns what was read, and turns the prediction back.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.dynunet import DynUNet
 from torch import nn
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, WrongVersion
 from training.backbones import BasicUNetBackbone, DynUNetBackbone
 from training.model import Configuration, Model
 from training.settings import BackboneSettings
@@ -26,15 +29,32 @@ from training.tasks.segmentation import Segmentation
 
 BUNDLE_VERSION = "0.1.0"
 
+TURNED = {"_target_": "Transposed", "indices": [0, 2, 1]}
+"""Between (channel, column, row) and (channel, row, column)."""
+
+OUTPUT_LAYER = {"BasicUNet": "final_conv.", "DynUNet": "output_block.conv.conv."}
+"""Where MONAI's networks hold the layer that our heads stand for."""
+
+SECOND_NAMES = "skip_layers."
+"""Below it MONAI's DynUNet lists the blocks of its other names again."""
+
+NAMES_TOLD = 4
+
+
+def label_told(model: Model) -> str:
+    """The stream that an export speaks of: the one that segments, else the first."""
+    return next((label for label in model.labels if model.task(label).segment_names), model.labels[0])
+
 
 def monai_arguments(model: Model, settings: BackboneSettings) -> dict[str, Any] | None:
     """The class of MONAI and its arguments that make this network; None for one that is not MONAI's."""
-    task, backbone = _segmentation(model), model.backbone
+    task, backbone = segmentation_of(model), model.backbone
     classes = len(task.segment_names) if task is not None else 1
+    norm = "batch" if settings.norm == "batch" else ["instance", {"affine": True}]
     if isinstance(backbone, BasicUNetBackbone):
         features = [*backbone.encoder_channels, backbone.encoder_channels[0]]
         shape = {"spatial_dims": 2, "in_channels": 1, "out_channels": classes}
-        return {"_target_": "BasicUNet", **shape, "features": features, "norm": "batch"}
+        return {"_target_": "BasicUNet", **shape, "features": features, "norm": norm}
     if isinstance(backbone, DynUNetBackbone):
         levels = len(backbone.encoder_channels)
         return {
@@ -46,7 +66,7 @@ def monai_arguments(model: Model, settings: BackboneSettings) -> dict[str, Any] 
             "strides": [1] + [2] * (levels - 1),
             "upsample_kernel_size": [2] * (levels - 1),
             "filters": list(backbone.encoder_channels),
-            "norm_name": "batch" if settings.norm == "batch" else ["instance", {"affine": True}],
+            "norm_name": norm,
             "trans_bias": True,
         }
     return None
@@ -59,30 +79,36 @@ def monai_network(model: Model, settings: BackboneSettings) -> nn.Module:
     ------
     WrongUse
         The network is not one of MONAI's.
+    WrongVersion
+        MONAI makes it of other tensors than the run has.
     """
     arguments = monai_arguments(model, settings)
     if arguments is None:
         raise WrongUse(
             f"a {settings.kind} is no network of MONAI; export it with --to safetensors or --to hf"
         )
-    made = {"BasicUNet": BasicUNet, "DynUNet": DynUNet}[arguments.pop("_target_")]
-    network: nn.Module = made(**arguments)
-    network.load_state_dict(model.backbone.net.state_dict(), strict=False)  # type: ignore[union-attr]
-    task = _segmentation(model)
-    if task is not None:
-        output = network.final_conv if isinstance(network, BasicUNet) else network.output_block.conv.conv  # type: ignore[union-attr]
-        output.load_state_dict(_full_size_head(task).state_dict())  # type: ignore[union-attr]
+    kind = arguments.pop("_target_")
+    network: nn.Module = {"BasicUNet": BasicUNet, "DynUNet": DynUNet}[kind](**arguments)
+    state = dict(model.backbone.net.state_dict())  # type: ignore[union-attr]
+    task = segmentation_of(model)
+    may_miss: tuple[str, ...] = (SECOND_NAMES, OUTPUT_LAYER[kind])
+    if task is not None:  # its output at full size; those of coarser levels only served the training
+        state |= {f"{OUTPUT_LAYER[kind]}{name}": values for name, values in task.head.state_dict().items()}
+        may_miss = (SECOND_NAMES,)
+    found = network.load_state_dict(state, strict=False)
+    odd = [name for name in found.missing_keys if not name.startswith(may_miss)] + found.unexpected_keys
+    if odd:
+        raise WrongVersion(
+            f"MONAI {monai.__version__} makes a {kind} of other tensors than this run's "
+            f"({', '.join(sorted(odd)[:NAMES_TOLD])}); export with the MONAI that it was trained with"
+        )
     return network.eval()
 
 
-def _segmentation(model: Model) -> Segmentation | None:
-    tasks = (model.task(label) for label in model.labels)
-    return next((task for task in tasks if isinstance(task, Segmentation)), None)
-
-
-def _full_size_head(task: Segmentation) -> nn.Module:
-    """The 1 x 1 convolution at full size; those of coarser levels only served the training."""
-    return task.head
+def segmentation_of(model: Model) -> Segmentation | None:
+    """The task whose output layer is handed over; None where no stream segments."""
+    task = model.task(label_told(model))
+    return task if isinstance(task, Segmentation) else None
 
 
 def bundle_files(model: Model, configuration: Configuration) -> dict[str, bytes]:
@@ -96,7 +122,7 @@ def bundle_files(model: Model, configuration: Configuration) -> dict[str, bytes]
         "models/model.pt": buffer.getvalue(),
         "configs/metadata.json": _json(_metadata(model, configuration)),
         "configs/inference.json": _json(_inference(arguments or {}, recipe.normalise)),
-        "docs/README.md": _read_me(configuration).encode(),
+        "docs/README.md": _read_me(model, configuration).encode(),
     }
 
 
@@ -104,6 +130,7 @@ def _inference(arguments: dict[str, Any], normalise: str) -> dict[str, Any]:
     """What `monai.bundle` reads: the network, its weights, and what goes before and after."""
     prepared: list[dict[str, Any]] = [
         {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+        {**TURNED, "keys": "image"},
     ]
     if normalise.endswith("z-score"):
         prepared.append({"_target_": "NormalizeIntensityd", "keys": "image"})
@@ -121,15 +148,17 @@ def _inference(arguments: dict[str, Any], normalise: str) -> dict[str, Any]:
         "inferer": {"_target_": "SimpleInferer"},
         "postprocessing": {
             "_target_": "Compose",
-            "transforms": [{"_target_": "AsDiscreted", "keys": "pred", "argmax": True}],
+            "transforms": [
+                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+                {**TURNED, "keys": "pred"},
+            ],
         },
     }
 
 
 def _metadata(model: Model, configuration: Configuration) -> dict[str, Any]:
     recipe = configuration.recipe
-    facts = next(iter(configuration.facts.values()))
-    task = _segmentation(model)
+    facts, task = configuration.facts[label_told(model)], segmentation_of(model)
     names = task.segment_names if task is not None else ("features",)
     image = {
         "type": "image",
@@ -170,13 +199,14 @@ def _metadata(model: Model, configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _read_me(configuration: Configuration) -> str:
-    recipe, facts = configuration.recipe, next(iter(configuration.facts.values()))
+def _read_me(model: Model, configuration: Configuration) -> str:
+    recipe, facts = configuration.recipe, configuration.facts[label_told(model)]
     return (
         f"# {recipe.name}\n\nTrained with anatprep on {facts.rows} x {facts.columns} pixels of "
         f"{facts.spacing_mm:g} mm, normalised by {recipe.normalise}. {recipe.paper}\n\n"
         "`configs/inference.json` makes the network with its weights. Its normalisation is over the image\n"
-        "it is given: give it what the line above says, an image or a whole stack. Not a medical device.\n"
+        "it is given: give it what the line above says. It reads one 2D file at a time (NIfTI, PNG, DICOM);\n"
+        "an array is (column, row), as MONAI reads these, and so is the prediction. Not a medical device.\n"
     )
 
 

@@ -116,7 +116,7 @@ def told_in_one_line(run: Path) -> Iterator[None]:
     Unreachable
         The disk took no more.
     WrongUse
-        Not even the network fits into the GPU's memory.
+        The GPU's memory does not hold what is done outside the steps: to begin, to validate.
     """
     try:
         yield
@@ -124,8 +124,10 @@ def told_in_one_line(run: Path) -> Iterator[None]:
         raise
     except torch.OutOfMemoryError as error:
         raise WrongUse(
-            f"the GPU has too little free memory to begin ({str(error).splitlines()[0]}); end what else runs "
-            "on it, set a smaller backbone.width, or take --device cpu"
+            "the GPU has too little free memory outside the steps, as to begin or to validate "
+            f"({(str(error).splitlines() or ['out of memory'])[0]}); {kept(run)}: end what else runs on it "
+            "or take --device cpu and run the same command again, or set a smaller backbone.width in a new "
+            "folder"
         ) from error
     except OSError as error:
         if error.errno not in NO_ROOM:

@@ -19,6 +19,8 @@ from training.checkpoint import Position
 from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
 from training.failures import told_in_one_line
+from training.heads import learned_tasks, take_heads
+from training.mixed_precision import told_of_precision
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
 from training.run_file import DONE, RUNNING, read_run
@@ -140,8 +142,13 @@ def train(
 
 def _learned(training: Training, notes: list[str]) -> Position:
     """All steps that are left; what is tried on the way and fails becomes a note."""
-    if training.recipe.compiled:
-        notes += compile_backbone(training.model.backbone, training.streams, training.device)
+    recipe, team, device = training.recipe, training.team, training.device
+    notes += told_of_precision(recipe.amp, device)
+    if recipe.compiled:
+        images, backbone = -(-recipe.batch_size // team.size), training.model.backbone
+        notes += compile_backbone(
+            backbone, training.streams, device, team, images=images, short=training.short
+        )
     position = training.learn()
     notes += told_of_collapse(position.losses)
     if training.tracker and training.tracker.note:
@@ -166,7 +173,9 @@ def _begin_with(
     """Load initial weights and freeze what the recipe freezes."""
     transfer = None
     if initial is not None:
-        transfer = load_into(model.backbone, initial, recipe.init.least_coverage).as_json()
+        table = load_into(model.backbone, initial, recipe.init.least_coverage)
+        heads = take_heads(model, recipe, learned_tasks(initial.path)) if recipe.init.heads else []
+        transfer = {**table.as_json(), "heads": heads}
         if initial.seen is None or not initial.seen.ancestors_known:
             notes.append(
                 "the initial weights do not say whom they were trained on: keep test patients apart yourself"

@@ -24,7 +24,13 @@ Differences = dict[str, dict[str, PairedDifference]]
 
 
 def measured_or_evaluate(
-    run: Path, store: Where, *, split: str = "test", device: str = "auto", progress: Progress = silent
+    run: Path,
+    store: Where,
+    *,
+    split: str = "test",
+    any_spacing: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """The evaluation of a run on a split of a store: the one that stands in the run where it is that one.
 
@@ -43,7 +49,7 @@ def measured_or_evaluate(
         }
         if {name: held.get(name) for name in wanted} == wanted:
             return held
-    return evaluate(run, store, split=split, device=device, progress=progress)
+    return evaluate(run, store, split=split, any_spacing=any_spacing, device=device, progress=progress)
 
 
 def _held_evaluation(run: Path) -> dict[str, Any] | None:

@@ -46,6 +46,15 @@ class OptimiserSettings(Settings):
     l1: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> OptimiserSettings:
+        if self.kind == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError(
+                "optimiser.nesterov looks ahead along the momentum, which is 0: "
+                "set optimiser.momentum above 0, or optimiser.nesterov=false"
+            )
+        return self
+
 
 class ScheduleSettings(Settings):
     """Learning rate over the steps.
@@ -153,6 +162,11 @@ def _ends_of(name: str) -> tuple[str, str]:
 
 
 class InitSettings(Settings):
-    """Loading of pretrained weights: the least share of the pretrained parts that must fit the network."""
+    """Loading of pretrained weights.
+
+    The least share of the pretrained parts that must fit the network, and whether a stream goes on with the
+    head of the same task with the same outputs.
+    """
 
     least_coverage: float = Field(default=0.9, ge=0, le=1)
+    heads: bool = True

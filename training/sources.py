@@ -8,8 +8,7 @@ waits for what a GPU still has to compute: what goes there goes through pinned m
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from torch import Tensor
 from dicomgeom.progress import Progress, silent
 from pretext_targets.places import Place
 from pretext_targets.reader import StoreReader
+from training.free_memory import free_on, free_on_host
 from training.shared_memory import Layout, Members, shared_arrays
 
 DEVICE_SHARE, HOST_SHARE = 0.4, 0.5
@@ -50,30 +50,22 @@ class Resident:
 
     Parameters
     ----------
-    arrays
-        Name -> array whose first axis runs along `rows`.
+    held
+        Name -> tensor whose first axis runs along `rows`; all lie on one device.
     rows
         The store's row numbers that are held.
     examples
         Rows of the whole store.
-    home, device
-        Where the tensors lie, and where batches are wanted.
+    device
+        Where batches are wanted.
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, NDArray[Any]],
-        rows: Rows,
-        examples: int,
-        home: torch.device,
-        device: torch.device,
-    ) -> None:
-        self.place = "device" if home == device and home.type != "cpu" else "host"
-        self._device = device
-        self._held = {name: as_tensor(values).to(home) for name, values in arrays.items()}
+    def __init__(self, held: Mapping[str, Tensor], rows: Rows, examples: int, device: torch.device) -> None:
+        self._held, self._device = held, device
+        self._home = next(iter(held.values())).device
+        self.place = "host" if self._home.type == "cpu" else "device"
         self._local = np.full(examples, -1, dtype=np.int64)
         self._local[rows] = np.arange(len(rows))
-        self._home = home
 
     def fetch(self, rows: Rows) -> dict[str, Tensor]:
         """Gather the rows where they lie, then move them."""
@@ -157,29 +149,33 @@ def open_source(
     team
         Its members call this together; they hold the rows alike, those of a machine's host memory once.
     """
-    cpu = torch.device("cpu")
-    layout = _layout(reader, names, len(rows))
+    layout = layout_of(reader, names, len(rows))
+    together = team if team is not None and team.size > 1 else None
     on_gpu = device.type == "cuda" and layout.bytes <= _budget(device, memory_bytes)
-    if team is not None and team.size > 1:
-        on_gpu = all(team.gathered(on_gpu))
+    if together is not None:
+        on_gpu = all(together.gathered(on_gpu))
     if on_gpu:
-        return Resident(_read_all(reader, layout, rows, progress), rows, len(reader), device, device)
+        return Resident(read_onto(device, reader, layout, rows, progress), rows, len(reader), device)
 
     def fill(name: str, values: NDArray[Any]) -> None:
-        _read_into(values, reader, name, rows, progress)
+        for start, some in _pieces(reader, name, rows, progress):
+            values[start : start + len(some)] = some
 
+    cpu = torch.device("cpu")
     fits = layout.bytes <= _budget(cpu, memory_bytes)
-    arrays: dict[str, NDArray[Any]] | None = None
-    if team is not None and team.size > 1:
-        arrays = shared_arrays(layout, fits, fill, team)
+    held: dict[str, Tensor] | None = None
+    if together is not None:
+        shared = shared_arrays(layout, fits, fill, together)
+        if shared is not None:
+            held = {name: as_tensor(values) for name, values in shared.items()}
     elif fits:
-        arrays = _read_all(reader, layout, rows, progress)
-    if arrays is None:
+        held = read_onto(cpu, reader, layout, rows, progress)
+    if held is None:
         return Streamed(reader.place, names, device)
-    return Resident(arrays, rows, len(reader), cpu, device)
+    return Resident(held, rows, len(reader), device)
 
 
-def _layout(reader: StoreReader, names: Sequence[str], count: int) -> Layout:
+def layout_of(reader: StoreReader, names: Sequence[str], count: int) -> Layout:
     """Of `count` examples."""
     attributes = reader.attributes
     fields = {one.name: one for one in attributes.fields}
@@ -195,19 +191,27 @@ def _budget(device: torch.device, memory_bytes: int | None) -> int:
     if memory_bytes is not None:
         return memory_bytes
     if device.type == "cuda":
-        return int(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0])
-    return int(HOST_SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return int(DEVICE_SHARE * free_on(device))
+    return int(HOST_SHARE * free_on_host())
 
 
-def _read_all(reader: StoreReader, layout: Layout, rows: Rows, progress: Progress) -> dict[str, NDArray[Any]]:
-    arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in layout.arrays.items()}
-    for name, values in arrays.items():
-        _read_into(values, reader, name, rows, progress)
-    return arrays
+def read_onto(
+    device: torch.device, reader: StoreReader, layout: Layout, rows: Rows, progress: Progress
+) -> dict[str, Tensor]:
+    """The rows on a device, brought there a few at a time: the host never holds what a GPU has room for."""
+    held = {}
+    for name, (shape, dtype) in layout.arrays.items():
+        held[name] = torch.empty(shape, dtype=as_tensor(np.empty(0, dtype)).dtype, device=device)
+        for start, some in _pieces(reader, name, rows, progress):
+            held[name][start : start + len(some)] = as_tensor(some)
+    return held
 
 
-def _read_into(values: NDArray[Any], reader: StoreReader, name: str, rows: Rows, progress: Progress) -> None:
+def _pieces(
+    reader: StoreReader, name: str, rows: Rows, progress: Progress
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """An array of the rows, `READ_AT_ONCE` at a time, each with where it begins."""
     for start in range(0, len(rows), READ_AT_ONCE):
-        values[start : start + READ_AT_ONCE] = reader.read(name, rows[start : start + READ_AT_ONCE])
+        yield start, reader.read(name, rows[start : start + READ_AT_ONCE])
         if name == "image":
             progress("loading images", done=min(start + READ_AT_ONCE, len(rows)), total=len(rows))

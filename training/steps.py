@@ -17,6 +17,7 @@ from dicomgeom.progress import Progress
 from training.checkpoint import Position, read_checkpoint, write_checkpoint
 from training.failures import batch_told, kept, too_large
 from training.log import RunLog
+from training.mixed_precision import in_bfloat16
 from training.model import Model
 from training.plateau import Plateau
 from training.recipe import Recipe
@@ -77,6 +78,7 @@ class Training:
         self.optimiser = make_optimiser(recipe.optimiser, self.learned)
         self.plateau = Plateau(recipe.schedule)
         self.interval = Interval(time.perf_counter())
+        self.short = in_bfloat16(recipe.amp, device)
 
     def learn(self) -> Position:
         """All steps that are left."""
@@ -141,9 +143,7 @@ class Training:
 
     def _backward(self, stream: LearningStream, crops: list[Batch], team: Team) -> dict[str, SumAndCount]:
         """The gradients of a member's share of a batch; the team's sums and counts of the losses."""
-        recipe = self.recipe
-        short = recipe.amp == "everywhere" or (bool(recipe.amp) and self.device.type == "cuda")
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.short):
             parts = stream.task.loss(self.model.backbone, crops)
         totals = team.totals(parts)
         weights = stream.task.weights

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -22,6 +24,9 @@ from training.sources import Rows
 from training.tasks.task import SumAndCount
 
 Result = TypeVar("Result")
+
+LONGEST_WAIT = timedelta(hours=6)
+"""What members wait for each other: the first one of a machine may read a whole store from afar meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def this_team(device: str) -> Team:
     team = Team(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if not distributed.is_initialized():
         on_gpu = device != "cpu" and torch.cuda.is_available()
-        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
         atexit.register(distributed.destroy_process_group)
     return team
 
@@ -108,17 +113,37 @@ def chosen_device(device: str, team: Team | None = None) -> torch.device:
     WrongUse
         No such device here.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise WrongUse(f"{device!r} is no device; expected auto, cpu, cuda or cuda:N") from error
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise WrongUse(
-            f"device {device} was asked for, but {torch.cuda.device_count()} GPUs are seen; use --device auto"
-        )
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    chosen = device_of(device, team or Team(), gpus)
     if chosen.type == "cuda":
-        chosen = chosen if ":" in device else torch.device("cuda", (team or Team()).local_rank)
         torch.cuda.set_device(chosen)
     return chosen
+
+
+def device_of(word: str, team: Team, gpus: int) -> torch.device:
+    """The device a word means to a member of a team, on a machine where so many GPUs are seen.
+
+    Raises
+    ------
+    WrongUse
+        No word for a device, no such GPU, or one GPU for several processes.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", word):
+        raise WrongUse(f"{word!r} is no device; expected auto, cpu, cuda or cuda:N")
+    if word == "cpu" or (word == "auto" and not gpus):
+        return torch.device("cpu")
+    _, given, number = word.partition(":")
+    if given and team.size > 1:
+        raise WrongUse(
+            f"device {word} was asked for, but each of {team.size} processes needs a GPU of its own; "
+            "use --device cuda, or CUDA_VISIBLE_DEVICES to choose among them"
+        )
+    index = int(number) if given else team.local_rank
+    if index < gpus:
+        return torch.device("cuda", index)
+    if gpus and not given:
+        raise WrongUse(
+            f"process {index + 1} of this machine finds {gpus} GPUs, and each process needs one of its own; "
+            f"start {gpus} of them (--nproc-per-node={gpus})"
+        )
+    raise WrongUse(f"device {word} was asked for, but {gpus} GPUs are seen; use --device auto")

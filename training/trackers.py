@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -130,7 +131,9 @@ class Forgiving:
         try:
             call()
         except Exception as error:  # noqa: BLE001  a server far away may fail in any way
-            self.note = f"{self._name} failed ({first_line(error)}): {consequence}; log.jsonl is complete"
+            show_aside(error)
+            kind = type(error).__name__
+            self.note = f"{self._name} failed ({kind}): {consequence}; log.jsonl is complete"
 
 
 def tool_of(name: TrackerName) -> Any:
@@ -186,3 +189,8 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 def first_line(error: BaseException) -> str:
     """Of an error's text, or its kind where it has none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def show_aside(error: BaseException) -> None:
+    """Write what a foreign error says on stderr alone: it may name paths, which no record may hold."""
+    sys.stderr.write(f"{type(error).__name__}: {first_line(error)}\n")

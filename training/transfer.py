@@ -7,9 +7,9 @@ The ways of Bai et al., MICCAI 2019, are settings of a recipe:
 - SSL+All: initial weights, nothing frozen;
 - SSL+MultiTask: two streams, the pretext with 1 turn and the target with beta = 10 turns.
 
-Only the backbone is taken over; heads belong to their tasks. Of the backbone only those parts count that the
-pretraining reached: a network trained to tell locations has an encoder to give, and a decoder that never
-learned.
+The backbone is taken over, and the heads of tasks that go on (`heads.py`). Of the backbone only those parts
+count that the pretraining reached: a network trained to tell locations has an encoder to give, and a decoder
+that never learned.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class InitialWeights:
         Whom they were trained on, earlier ancestors included; None when nothing is known of that.
     width
         Of the network they come from, where known.
+    path
+        Of the file.
     """
 
     tensors: dict[str, Tensor]
@@ -61,6 +63,7 @@ class InitialWeights:
     sha256: str
     seen: SeenPatients | None
     width: int | None
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def read_initial_weights(source: Path) -> InitialWeights:
         hashlib.sha256(path.read_bytes()).hexdigest(),
         read_seen_patients(path.parent) if path.with_name(SEEN_FILE).is_file() else None,
         metadata.get("recipe", {}).get("backbone", {}).get("width"),
+        path,
     )
 
 

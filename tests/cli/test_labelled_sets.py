@@ -11,7 +11,11 @@ import pytest
 
 from cli.main import run
 from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
+from pretext_targets.reader import StoreReader
 from tests.dicomgeom.test_views import exam
+from tests.pretext_targets.conftest import write_heart
+
+SHIPPED = Path(__file__).parents[2] / "data_manifests"
 
 
 def test_a_manifest_checks_the_counts_and_gives_the_splits(
@@ -50,6 +54,76 @@ def test_a_folder_of_nifti_files_becomes_a_labelled_store(
     assert run(["import-labels", str(tmp_path / "set"), *words]) == EXIT_DONE
     assert json.loads(capsys.readouterr().out)["examples"] == 3
     assert run(["verify", str(tmp_path / "s.zarr")]) == EXIT_DONE
+
+
+def test_a_set_of_ones_own_asks_for_a_salt_and_its_keys_depend_on_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4, (30, 28, 3)).astype(np.int16)
+    (tmp_path / "set").mkdir()
+    for name in ("patient001_frame01", "patient001_frame01_gt"):
+        nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), tmp_path / "set" / f"{name}.nii.gz")
+    own = tmp_path / "own.toml"
+    own.write_text((SHIPPED / "acdc.toml").read_text())
+    words = ["import-labels", str(tmp_path / "set"), "--manifest", str(own), "--size", "32"]
+    assert run([*words, "-o", str(tmp_path / "s")]) == EXIT_WRONG_USE
+    assert "openssl rand -hex 32" in capsys.readouterr().err
+    keys = []
+    for salt in ("one secret of sixteen bytes", "another one, as long"):
+        (tmp_path / "salt.txt").write_text(salt)
+        store = tmp_path / f"{len(keys)}.zarr"
+        assert run([*words, "-o", str(store), "--salt-file", str(tmp_path / "salt.txt")]) == EXIT_DONE
+        keys.append(StoreReader(store).column("patient_key")[0].tobytes())
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cat", "segs", "--salt-file", "x"], "--salt-file goes with a FOLDER"),
+        (["cat", "segs", "--first-pixel", "0"], "--first-pixel goes with --kind contours"),
+        (["set", "--manifest", "acdc", "--kind", "contours"], "--kind goes with a CATALOGUE"),
+        (["set", "--manifest", "acdc", "--first-pixel", "0"], "--first-pixel goes with a CATALOGUE"),
+        (["set", "--manifest", "acdc", "--tissues", "t"], "--tissues goes with a CATALOGUE"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["import-labels", *words, "-o", "store"]) == EXIT_WRONG_USE
+    assert message in capsys.readouterr().err
+
+
+def test_annotations_that_were_not_used_are_told_and_only_what_was_asked_for_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_heart(tmp_path / "export" / "P1", patient="P1", number=1)
+    series = tmp_path / "export" / "P1" / "0"
+    for number, path in enumerate(sorted(series.iterdir()), start=11):
+        path.rename(series / f"IM-0001-{number:04d}.dcm")
+    catalogue, drawn = tmp_path / "catalogue", tmp_path / "contours"
+    assert run(["index", str(tmp_path / "export"), "-o", str(catalogue), "--json"]) == EXIT_DONE
+    capsys.readouterr()
+
+    def contour(patient: str, number: int) -> None:
+        path = drawn / patient / "contours" / f"IM-0001-{number:04d}-icontour-manual.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("20 20\n24 20\n24 24\n")
+
+    def told(store: str, *more: str) -> tuple[int, dict[str, int]]:
+        words = [str(catalogue), str(drawn), "--kind", "contours", "--size", "32", "--spacing-mm", "6"]
+        code = run(["import-labels", *words, "-o", str(tmp_path / store), "--json", *more])
+        return code, json.loads(capsys.readouterr().out)["annotations_unused"]
+
+    for number in (11, 12, 13):  # the phases of the first slice
+        contour("P1", number)
+    assert told("all.zarr") == (EXIT_DONE, {})
+    assert told("first.zarr", "--frames", "1") == (EXIT_DONE, {"frames-not-chosen": 2})
+    contour("P2", 11)
+    assert told("more.zarr") == (EXIT_SOME_SKIPPED, {"not-in-catalogue": 1})
+    words = [str(catalogue), str(drawn), "--kind", "contours", "-o", str(tmp_path / "said.zarr")]
+    assert run(["import-labels", *words]) == EXIT_SOME_SKIPPED
+    assert "annotations not used because" in capsys.readouterr().out
 
 
 def test_both_ways_or_neither_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

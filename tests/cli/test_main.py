@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import cli.main
 from cli.console import Screen, counted, print_json, rate_told, spelled
@@ -21,10 +23,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def break_index(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr("dicomgeom.index.index", broken)
+    monkeypatch.setattr("dicomgeom.index.index", _raising(error))
 
 
 def test_an_interrupt_says_how_to_go_on(
@@ -54,6 +53,26 @@ def test_a_full_disk_is_one_line(
     break_index(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/somewhere"))
     assert run(["index", str(source), "-o", str(source / "c")]) == EXIT_WRONG_USE
     assert capsys.readouterr().err.startswith("error: No space left on device: /somewhere")
+
+
+def test_a_gpu_without_room_is_no_mistake_of_ours(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "CUDA out of memory. Tried to allocate 4.00 GiB.\nSee the documentation"
+    monkeypatch.setattr("training.evaluate.evaluate", _raising(torch.OutOfMemoryError(said)))
+    assert run(["evaluate", str(source), "--store", str(source)]) == EXIT_WRONG_USE
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "Tried to allocate 4.00 GiB" in error
+    assert "--device cpu" in error
+    assert "mistake" not in error
+
+
+def _raising(error: BaseException) -> Callable[..., None]:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    return broken
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,22 @@ def test_two_runs_are_compared_patient_by_patient(
     assert found["interval"][0] <= found["difference"] <= found["interval"][1]
     assert 0 < found["permutation_p"] <= 1
     assert "p permutation" in told.err
+
+
+def test_pixels_of_another_size_are_allowed_to_both_runs(
+    runs: list[Path], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "store.zarr"
+    shutil.copytree(store, other)
+    described = json.loads((other / "zarr.json").read_text())
+    described["attributes"]["anatprep"]["spacing_mm"] *= 1.25
+    described["attributes"]["anatprep"]["plan_sha256"] = "1" * 64
+    (other / "zarr.json").write_text(json.dumps(described))
+    words = ["evaluate", str(runs[0]), "--store", str(other), "--against", str(runs[1]), "--json"]
+    assert run(words) == EXIT_WRONG_USE
+    assert "--any-spacing" in capsys.readouterr().err
+    assert run([*words, "--any-spacing"]) == EXIT_DONE
+    assert json.loads(capsys.readouterr().out)["against"]["segmentation"]["dice mean"]["patients"] == 6
 
 
 def test_the_tables_tell_intervals_and_units(

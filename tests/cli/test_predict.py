@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+import torch
+from monai.bundle import ConfigParser
 
 from cli.main import run
 from dicomgeom.catalogue import open_catalogue
 from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
 from pretext_targets.labelled import index_segmentations, read_labels
 from pretext_targets.reader import StoreReader
+from training.model import read_model, write_weights
+from training.transfer import WEIGHTS_FILE
 
 ROOMY = (EXIT_DONE, EXIT_SOME_SKIPPED)
 
@@ -91,3 +97,40 @@ def test_what_was_written_is_counted(room: Path, tmp_path: Path, capsys: pytest.
     told = json.loads(capsys.readouterr().out)
     assert told["files"] == len(list((tmp_path / "out").iterdir()))
     assert told["stacks"] == 3
+
+
+@pytest.mark.filterwarnings("ignore:NvImgCodec")  # MONAI looks for a decoder of DICOM that is not here
+def test_an_exported_bundle_says_of_an_image_what_predict_says(room: Path, tmp_path: Path) -> None:
+    talkative, bundle, out = (tmp_path / name for name in ("run", "bundle", "out"))
+    shutil.copytree(room / "run", talkative)
+    model, configuration = read_model(talkative / WEIGHTS_FILE)
+    torch.nn.init.normal_(model.task("segmentation").head.weight)  # so that all classes are everywhere
+    write_weights(talkative / WEIGHTS_FILE, model, configuration)
+    assert run(["predict", str(talkative), "--store", str(room / "store"), "-o", str(out)]) == EXIT_DONE
+    assert run(["export", str(talkative), "-o", str(bundle), "--to", "monai"]) == EXIT_DONE
+    path = max(out.glob("*.nii.gz"), key=lambda path: np.count_nonzero(nibabel.load(path).dataobj))  # type: ignore[attr-defined]
+    predicted = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+    place, phase = divmod(int((predicted > 0).sum(axis=(0, 1)).argmax()), predicted.shape[3])
+    reader = StoreReader(room / "store")
+    row = np.flatnonzero(
+        [bytes(key).hex() == path.name.partition(".")[0] for key in reader.column("stack_key")]
+        & (reader.column("slice_index") == place)
+        & (reader.column("phase_index") == phase)
+    )
+    scale, offset = (float(reader.column(f"image_{what}")[row[0]]) for what in ("scale", "offset"))
+    image = reader.read("image", row)[0].astype(np.float32) * scale + offset
+    nibabel.save(nibabel.Nifti1Image(image.T, np.eye(4)), tmp_path / "image.nii.gz")  # type: ignore[no-untyped-call]
+
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs" / "inference.json")
+    parser["bundle_root"] = str(bundle)
+    parser.get_parsed_content("load")
+    given = parser.get_parsed_content("preprocessing")({"image": str(tmp_path / "image.nii.gz")})
+    with torch.no_grad():
+        pred = parser.get_parsed_content("network").eval()(given["image"][None])[0]
+    said = np.asarray(parser.get_parsed_content("postprocessing")({"pred": pred})["pred"])[0]
+
+    predicted = predicted[:, :, place, phase]
+    # The store's mean and standard deviation are rounded: a pixel between two classes may fall otherwise.
+    assert np.mean(said == predicted) > 0.995
+    assert np.mean(predicted == said.T) < 0.9

@@ -108,10 +108,12 @@ def write_hearts(
         for phase in range(heart.masks.shape[0])
         for place in range(heart.masks.shape[1])
     ]
-    for one in attributes.fields:
-        if one.name in examples[0]:
-            values = np.stack([example[one.name] for example in examples])
-            zarr.open_array(path / one.name, mode="r+")[...] = values.astype(one.dtype)
+    with zarr.config.set({"array.write_empty_chunks": True}):  # as in stores that are built: a gap is damage
+        for one in attributes.fields:
+            array = zarr.open_array(path / one.name, mode="r+")
+            known = one.name in examples[0]
+            values = np.stack([example[one.name] for example in examples]) if known else array.fill_value
+            array[...] = values.astype(one.dtype) if known else values
     return path
 
 

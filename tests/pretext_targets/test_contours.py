@@ -78,9 +78,7 @@ def test_contours_reach_the_images_whose_number_they_have(
     export: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     for patient in ("PID-4711", "PID-4712"):
-        (tmp_path / "set" / patient / "cinesax").mkdir(parents=True)
-        for number, path in enumerate(sorted((export / patient / "0").iterdir())):
-            (tmp_path / "set" / patient / "cinesax" / f"{number}.dcm").symlink_to(path)
+        numbered(tmp_path / "set", export / patient)
     index([tmp_path / "set"], tmp_path / "catalogue")
     catalogue = open_catalogue(tmp_path / "catalogue")
     place = tmp_path / "contours" / "PID-4711" / "contours"
@@ -90,7 +88,7 @@ def test_contours_reach_the_images_whose_number_they_have(
     # Of which patient this one is cannot be told.
     write(tmp_path / "contours" / "cinesax" / "i" / "IM-0001-0003-icontour-manual.txt", square(20, 24))
     found = index_contours(tmp_path / "contours", catalogue)
-    assert (len(found), found.unmatched) == (1, 2)
+    assert (len(found), found.unused) == (1, {"not-in-catalogue": 1, "several-images": 1})
     plan = plan_build(catalogue, protocol, segmentations=found)
     build(plan, tmp_path / "store.zarr")
     reader = StoreReader(tmp_path / "store.zarr")
@@ -100,6 +98,93 @@ def test_contours_reach_the_images_whose_number_they_have(
     assert reader.column("phase_index")[annotated] == 2
     assert reader.column("slice_index")[annotated] == 1
     assert set(np.unique(drawn[annotated])) == {0, 1, 2}
+
+
+def numbered(folder: Path, patient: Path) -> Path:
+    """A patient's short-axis images as 0.dcm, 1.dcm, ... in a folder of their own."""
+    (folder / patient.name / "cinesax").mkdir(parents=True)
+    for number, path in enumerate(sorted((patient / "0").iterdir())):
+        (folder / patient.name / "cinesax" / f"{number}.dcm").symlink_to(path)
+    return folder / patient.name
+
+
+def contour(folder: Path, patient: str, number: int, kind: str = "i") -> Path:
+    name = f"IM-0001-{number:04d}-{kind}contour-manual.txt"
+    return Path(write(folder / patient / "contours" / kind / name, square(20, 24)))
+
+
+def test_roots_with_equal_inner_paths_keep_their_own_contours(
+    export: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    roots = [numbered(tmp_path / "set", export / patient) for patient in ("PID-4711", "PID-4712")]
+    index(roots, tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    given = {"PID-4711": {1, 5}, "PID-4712": {1, 3, 7}}
+    for patient, numbers in given.items():
+        for number in numbers:
+            contour(tmp_path / "drawn", patient, number)
+    found = index_contours(tmp_path / "drawn", catalogue)
+    assert len(found) == 5
+    examples = plan_build(catalogue, protocol, segmentations=found).examples
+    annotated = examples.filter(examples["segmentation"].is_not_null())
+    reached = {(Path(row["root"]).name, int(Path(row["path"]).stem)) for row in annotated.to_dicts()}
+    assert reached == {(patient, number) for patient, numbers in given.items() for number in numbers}
+    for row in annotated.iter_rows(named=True):
+        assert Path(row["root"]).name in found.annotation(row["segmentation"], row).endocardium
+
+
+@pytest.mark.parametrize("indexed", [("PID-4711",), ("PID-4711", "PID-4712")])
+def test_contours_of_a_patient_who_was_not_indexed_are_of_nobody(
+    indexed: tuple[str, ...], export: Path, tmp_path: Path
+) -> None:
+    for patient in indexed:
+        numbered(tmp_path / "set", export / patient)
+    index([tmp_path / "set"], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    # The folder is called as the images' is, so that by its name each of them could be meant.
+    contour(tmp_path / "drawn" / "set", "PID-9999", 5)
+    with pytest.raises(NothingUsable, match="none of the 1 images"):
+        index_contours(tmp_path / "drawn" / "set", catalogue)
+    contour(tmp_path / "drawn" / "set", "PID-4711", 7)
+    found = index_contours(tmp_path / "drawn" / "set", catalogue)
+    assert [Path(one.endocardium).parts[-4] for one in found.drawn] == ["PID-4711"]
+    assert found.unused == {"not-in-catalogue": 1}
+    # The patient's own folder may be given as well.
+    alone = index_contours(tmp_path / "drawn" / "set" / "PID-4711", catalogue)
+    assert (len(alone), alone.unused) == (1, {})
+
+
+def test_a_folder_that_every_patient_has_names_none(export: Path, tmp_path: Path) -> None:
+    numbered(tmp_path / "set", export / "PID-4711")
+    index([tmp_path / "set"], tmp_path / "catalogue")
+    for patient in ("PID-4711", "PID-9999"):
+        place = tmp_path / "drawn" / patient / "cinesax" / "i"
+        write(place / "IM-0001-0005-icontour-manual.txt", square(20, 24))
+    found = index_contours(tmp_path / "drawn", open_catalogue(tmp_path / "catalogue"))
+    assert [Path(one.endocardium).parts[-4] for one in found.drawn] == ["PID-4711"]
+    assert found.unused == {"several-images": 1}
+
+
+def test_a_number_that_a_patient_has_no_image_of_is_not_looked_for_elsewhere(
+    export: Path, tmp_path: Path
+) -> None:
+    numbered(tmp_path / "set", export / "PID-4711")
+    (tmp_path / "set" / "PID-4711" / "cinesax" / "5.dcm").rename(tmp_path / "set" / "5.dcm")
+    index([tmp_path / "set"], tmp_path / "catalogue")
+    contour(tmp_path / "set2" / "set", "PID-4711", 5)
+    contour(tmp_path / "set2" / "set", "PID-4711", 6)
+    found = index_contours(tmp_path / "set2", open_catalogue(tmp_path / "catalogue"))
+    assert (len(found), found.unused) == (1, {"not-in-catalogue": 1})
+
+
+def test_of_contours_drawn_twice_one_is_taken_and_told(export: Path, tmp_path: Path) -> None:
+    numbered(tmp_path / "set", export / "PID-4711")
+    index([tmp_path / "set"], tmp_path / "catalogue")
+    contour(tmp_path / "drawn", "PID-4711", 5)
+    again = tmp_path / "drawn" / "PID-4711" / "contours" / "j" / "IM-0002-0005-icontour-manual.txt"
+    write(again, square(10, 30))
+    found = index_contours(tmp_path / "drawn", open_catalogue(tmp_path / "catalogue"))
+    assert (len(found), found.unused) == (1, {"segment-drawn-twice": 1})
 
 
 def test_folders_without_contours_of_the_catalogue_say_so(catalogue: Catalogue, tmp_path: Path) -> None:
@@ -118,7 +203,7 @@ def test_all_contours_of_two_real_patients_are_found_and_lie_on_blood(tmp_path: 
     index([folder], tmp_path / "catalogue")
     catalogue = open_catalogue(tmp_path / "catalogue")
     found = index_contours(folder, catalogue)
-    assert (len(found), found.unmatched) == (38, 0)
+    assert (len(found), found.unused) == (38, {})
     protocol = load_protocol("cardiac-sax").with_changes(frames="all", rows=160, columns=160, spacing_mm=1.4)
     build(plan_build(catalogue, protocol, segmentations=found), tmp_path / "store")
     assert verify_store(tmp_path / "store", recompute=4) == []
@@ -160,6 +245,18 @@ def test_the_slope_across_a_contour_is_steepest_where_the_edge_is() -> None:
     found = [brightening_inward(disc, circle + shift) for shift in (-2, -1, 0, 1, 2)]
     assert int(np.argmax(found)) == 2
     assert brightening_inward(1 - disc, circle) == pytest.approx(-found[2])
+
+
+@pytest.mark.real
+def test_two_real_patients_indexed_one_by_one_keep_their_own_contours(tmp_path: Path) -> None:
+    folder = real_exam("cardiac-sunnybrook")
+    index([folder / "SCD0000101", folder / "SCD0000301"], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    found = index_contours(folder, catalogue)
+    examples = plan_build(catalogue, load_protocol("cardiac-sax"), segmentations=found).examples
+    annotated = examples.filter(examples["segmentation"].is_not_null())
+    counts = dict(annotated.group_by("root").len().iter_rows())
+    assert {Path(root).name: count for root, count in counts.items()} == {"SCD0000101": 18, "SCD0000301": 20}
 
 
 @pytest.mark.real

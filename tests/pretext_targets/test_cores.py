@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from pretext_targets.cores import cores_for
 from pretext_targets.run import local_cluster
 
 USABLE = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -21,22 +20,6 @@ def allowed() -> set[int]:
 
 def on_machine_with(cores: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cores))
-
-
-def test_each_worker_gets_a_core_where_there_are_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_machine_with({5, 2, 9}, monkeypatch)
-    assert cores_for(3) == [2, 5, 9]
-
-
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_workers_roam_where_cores_are_more_or_fewer(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_machine_with({0, 1, 2}, monkeypatch)
-    assert cores_for(workers) == []
-
-
-def test_a_lone_core_is_nobodys_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_machine_with({0}, monkeypatch)
-    assert cores_for(1) == []
 
 
 @pytest.mark.skipif(len(USABLE) < 2, reason="needs two cores")

@@ -13,7 +13,7 @@ from dicomgeom.privacy import hashed
 from phantoms.export import write_exams
 from phantoms.options import ExportOptions
 from pretext_targets.build import build
-from pretext_targets.findings import read_findings
+from pretext_targets.findings import Matched, read_findings
 from pretext_targets.plan import BuildPlan, plan_build
 from pretext_targets.protocol import Protocol, load_protocol
 from pretext_targets.reader import StoreReader
@@ -67,12 +67,37 @@ def test_the_three_files_of_mrnet_make_one_table(tmp_path: Path) -> None:
         ("0000,2\n", "is no table of findings"),
         ("patient_id,age\nA,50\n", "no column of 0 and 1 only"),
         ("patient_id,tear\nA,1\nA,0\n", "tells tear of an exam twice"),
+        ("patient_id,tear\nA,1\nA ,0\n", "tells tear of an exam twice"),
+        ("patient_id,tear,acl\nA,1\nB,1,0\n", r"heading has 3 cells, other numbers have line 2 \(2\);"),
+        ("patient_id,tear\nA,1\n\nB\nC,0,1\nD\nE\n", r"line 4 \(1\), 5 \(3\), 6 \(1\) and 1 more"),
+        ("patient_id,tear,tear\nA,1,0\n", "several columns called tear"),
     ],
 )
 def test_what_is_no_table_of_findings_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(WrongUse, match=said) as caught:
         read_findings([table(tmp_path, text)], SALT)
     assert "\n" not in str(caught.value)
+
+
+def test_blanks_around_exams_and_lines_with_nothing_in_them_do_not_matter(tmp_path: Path) -> None:
+    path = table(tmp_path, "patient_id , tear,\nA1 ,1,\n , ,\n A2, 0 ,\n")
+    found = read_findings([path], SALT)
+    assert found.names == ("tear",)
+    assert [found.of(b"", hashed(SALT, who)) for who in ("A1", "A2")] == [(1,), (0,)]
+    frame = pl.DataFrame({"patient_id": ["A1 "], "tear": [True]})
+    frame.write_parquet(tmp_path / "told.parquet")
+    assert read_findings([tmp_path / "told.parquet"], SALT).of(b"", hashed(SALT, "A1")) == (1,)
+
+
+def test_exams_and_rows_that_match_a_catalogue_are_counted(tmp_path: Path) -> None:
+    paths = [
+        table(tmp_path, "patient_id,tear\nA1,1\nA2,0\n,1\nA3,1\n", "one.csv"),
+        table(tmp_path, "patient_id,acl\nA1,0\nA2,0\n", "two.csv"),
+    ]
+    found = read_findings(paths, SALT)
+    keys = {hashed(SALT, "A1"), hashed(SALT, "A9"), hashed(SALT, "")}
+    assert found.matched(keys) == Matched(exams=1, exams_told_of=3, rows_without_match=4)
+    assert found.of(b"", hashed(SALT, "")) == (-1, -1), "a row without an exam tells nothing of nameless ones"
 
 
 def test_a_missing_or_broken_table_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.sr.codedict import codes
 
-from dicomgeom.catalogue import Catalogue
+from dicomgeom.catalogue import Catalogue, open_catalogue
 from dicomgeom.errors import NothingUsable, UnusableFile, WrongUse
+from dicomgeom.index import index
 from pretext_targets.annotations import canonical_name, segment_order
 from pretext_targets.build import build, plan_build
 from pretext_targets.labelled import index_segmentations, read_labels
@@ -31,7 +34,14 @@ def drawn(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 5, (40, 48)).astype(np.uint8)
 
 
-def write_seg(path: Path, images: list[Path], labels: np.ndarray, kind: str) -> Path:
+def write_seg(
+    path: Path,
+    images: list[Path],
+    labels: np.ndarray,
+    kind: str,
+    segments: Sequence[str] = SEGMENTS,
+    number: int = 0,
+) -> Path:
     sources = [pydicom.dcmread(image) for image in images]
     algorithm = AlgorithmIdentificationSequence(
         name="by hand", version="1", family=codes.DCM.ArtificialIntelligence
@@ -45,8 +55,9 @@ def write_seg(path: Path, images: list[Path], labels: np.ndarray, kind: str) -> 
             algorithm_type="AUTOMATIC",
             algorithm_identification=algorithm,
         )
-        for number, label in enumerate(SEGMENTS, start=1)
+        for number, label in enumerate(segments, start=1)
     ]
+    path.parent.mkdir(parents=True, exist_ok=True)
     Segmentation(
         source_images=sources,
         pixel_array=labels,
@@ -54,7 +65,7 @@ def write_seg(path: Path, images: list[Path], labels: np.ndarray, kind: str) -> 
         segment_descriptions=described,
         series_instance_uid=uid(11),
         series_number=100,
-        sop_instance_uid=uid(12, len(images)),
+        sop_instance_uid=uid(12, len(images), number),
         instance_number=1,
         manufacturer="tests",
         manufacturer_model_name="tests",
@@ -63,6 +74,14 @@ def write_seg(path: Path, images: list[Path], labels: np.ndarray, kind: str) -> 
         omit_empty_frames=True,
     ).save_as(path)
     return path
+
+
+def test_a_label_with_the_patients_name_in_it_is_not_kept(export: Path, tmp_path: Path) -> None:
+    images = [export / "PID-4711" / "0" / "0-1.dcm"]
+    names = ("LV cavity", "stent of SECRETOVSKY", "4711", "Eve")  # of Secretovsky^Eve, PID-4711
+    write_seg(tmp_path / "a.dcm", images, drawn(0)[None], "BINARY", names)
+    found = index_segmentations(tmp_path).segment_names
+    assert set(found) == {"background", "LV cavity", "segment 2", "segment 3", "Eve"}  # too short to tell
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
@@ -78,7 +97,7 @@ def test_annotations_reach_the_examples_they_were_drawn_on(
     found = index_segmentations(folder)
     assert found.segment_names == tuple(STORED)
     assert len(found) == 3
-    assert found.skipped == {"not-dicom": 1}
+    assert found.unused == {"not-dicom": 1}
 
     plan = plan_build(catalogue, protocol, segmentations=found)
     build(plan, tmp_path / "store.zarr")
@@ -95,6 +114,126 @@ def test_annotations_reach_the_examples_they_were_drawn_on(
         expected = resample_labels(own_codes[labels[place]], one.plane, one.grid)
         np.testing.assert_array_equal(stored[row["index"]], expected)
         assert Path(row["path"]).name == f"{place}-1.dcm"
+
+
+def short_axis(export: Path, count: int = 3) -> list[Path]:
+    return [export / "PID-4711" / "0" / f"{place}-1.dcm" for place in range(count)]
+
+
+def row_of(image: Path) -> dict[str, object]:
+    return {"sop_instance_uid": str(pydicom.dcmread(image).SOPInstanceUID), "frame": 0}
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_objects_of_one_structure_each_are_laid_over_one_another(
+    kind: str, catalogue: Catalogue, export: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    images = short_axis(export)
+    left, right, rim = (np.zeros((3, 40, 48), np.uint8) for _ in range(3))
+    left[:, 10:20, 10:20], right[:, 12:26, 16:30], rim[:2, 8:22, 8:22] = 1, 1, 1
+    drawn_by = {"LV": (left, images), "RV": (right, images), "Myocardium": (rim[:2], images[:2])}
+    for number, (name, (mask, on)) in enumerate(drawn_by.items()):
+        write_seg(tmp_path / "seg" / f"{name}.dcm", on, mask, kind, (name,), number)
+    found = index_segmentations(tmp_path / "seg")
+    assert found.segment_names == ("background", "LV cavity", "LV myocardium", "RV cavity")
+    assert (len(found), found.unused) == (3, {})
+    # As overlapping segments of one object: the later name wins.
+    expected = np.where(left, 1, 0)
+    expected[rim > 0] = 2
+    expected[right > 0] = 3
+    for place, image in enumerate(images):
+        annotation = found.annotation(found.find(row_of(image)) or 0, row_of(image))
+        np.testing.assert_array_equal(annotation.read(found.segment_names), expected[place])
+    plan = plan_build(catalogue, protocol, segmentations=found)
+    summary = build(plan, tmp_path / "store.zarr")
+    assert (summary.invalid, summary.annotations_unused) == (0, {})
+    reader = StoreReader(tmp_path / "store.zarr")
+    stored = reader.read("segmentation", np.arange(len(reader)))
+    annotated = (stored != 255).any(axis=(1, 2))
+    assert annotated.sum() == 3
+    assert set(np.unique(stored[annotated])) >= {0, 2, 3}
+
+
+def test_of_a_segment_drawn_twice_one_is_taken_and_differing_images_are_told(
+    export: Path, tmp_path: Path
+) -> None:
+    images = short_axis(export)
+    first = np.zeros((3, 40, 48), np.uint8)
+    first[:, 10:20, 10:20] = 1
+    second = first.copy()
+    second[0, 10:20, 20:24] = 1  # drawn otherwise
+    second[1] = 0  # not drawn: the other's stays
+    for number, mask in enumerate((first, second)):
+        write_seg(tmp_path / f"{number}.dcm", images, mask, "BINARY", ("LV",), number)
+    found = index_segmentations(tmp_path)
+    assert found.unused == {"segment-drawn-twice": 1}
+    names = found.segment_names
+    read = [found.annotation(found.find(row_of(one)) or 0, row_of(one)).read(names) for one in images]
+    last = (first, second)[int(found.files[-1].stem)]
+    np.testing.assert_array_equal(read[0], last[0])
+    np.testing.assert_array_equal(read[1], first[1])
+    np.testing.assert_array_equal(read[2], first[2])
+
+
+def test_objects_of_other_sizes_on_one_image_are_a_reason(export: Path, tmp_path: Path) -> None:
+    (image,) = short_axis(export, 1)
+    write_seg(tmp_path / "a.dcm", [image], np.ones((1, 40, 48), np.uint8), "BINARY", ("LV",), 1)
+    smaller = pydicom.dcmread(image)
+    smaller.Rows = 32
+    smaller.save_as(tmp_path / "smaller.dcm")
+    other = write_seg(
+        tmp_path / "b.dcm", [tmp_path / "smaller.dcm"], np.ones((1, 32, 48), np.uint8), "BINARY", ("RV",), 2
+    )
+    (tmp_path / "smaller.dcm").unlink()
+    assert other.is_file()
+    found = index_segmentations(tmp_path)
+    with pytest.raises(UnusableFile, match="segmentation-size"):
+        found.annotation(found.find(row_of(image)) or 0, row_of(image)).read(found.segment_names)
+
+
+def test_an_object_that_breaks_off_anywhere_is_a_reason_beside_a_good_one(
+    export: Path, tmp_path: Path
+) -> None:
+    good = write_seg(tmp_path / "seg" / "good.dcm", short_axis(export), drawn(0)[None].repeat(3, 0), "BINARY")
+    whole = good.read_bytes()
+    told = 0
+    for length in (0, 100, 140, 400, *range(401, len(whole), len(whole) // 60), len(whole) - 2):
+        (tmp_path / "seg" / "broken.dcm").write_bytes(whole[:length])
+        found = index_segmentations(tmp_path / "seg")
+        assert found.files == (good,)
+        assert sum(found.unused.values()) == 1
+        told += "segmentation-broken" in found.unused
+    assert told
+
+
+def test_an_object_whose_frames_name_no_image_says_nothing_of_those_of_its_series(
+    export: Path, tmp_path: Path
+) -> None:
+    path = write_seg(tmp_path / "a.dcm", short_axis(export), drawn(0)[None].repeat(3, 0), "BINARY")
+    unplaced = pydicom.dcmread(path)
+    for group in unplaced.PerFrameFunctionalGroupsSequence:
+        del group.DerivationImageSequence
+    unplaced.save_as(path)
+    with pytest.raises(NothingUsable, match="1 segmentation-without-images"):
+        index_segmentations(tmp_path)
+
+
+def test_an_annotation_is_of_nobody_where_two_images_share_its_uid(
+    export: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    shutil.copytree(export, tmp_path / "export")
+    images = short_axis(tmp_path / "export")
+    write_seg(tmp_path / "seg" / "a.dcm", images, drawn(0)[None].repeat(3, 0), "BINARY")
+    other = tmp_path / "export" / "PID-4712" / "0" / "2-2.dcm"
+    taken = pydicom.dcmread(other)
+    taken.SOPInstanceUID = taken.file_meta.MediaStorageSOPInstanceUID = row_of(images[0])["sop_instance_uid"]
+    taken.save_as(other)
+    index([tmp_path / "export"], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    plan = plan_build(catalogue, protocol, segmentations=index_segmentations(tmp_path / "seg"))
+    annotated = plan.examples.filter(plan.examples["segmentation"].is_not_null())
+    assert {Path(one).name for one in annotated["path"]} == {"1-1.dcm", "2-1.dcm"}
+    assert plan.annotations_unused == {"several-images": 1}
 
 
 def test_a_referenced_image_without_a_frame_is_annotated_as_empty(export: Path, tmp_path: Path) -> None:

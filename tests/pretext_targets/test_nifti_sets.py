@@ -169,6 +169,94 @@ def test_files_that_do_not_fit_each_other_or_are_broken_are_left_out(grid: Proto
     assert plan.left_out_counts == {"nifti-broken": 1, "sizes-differ": 1}
 
 
+def oblique(spacing_mm: float = SPACING_MM) -> np.ndarray:
+    affine = np.eye(4)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    affine[:3, :3] = turn @ np.diag([spacing_mm, spacing_mm, 9.0])
+    affine[:3, 3] = 30, -20, 55
+    return affine
+
+
+def reversed_along(pixels: np.ndarray, affine: np.ndarray, axes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The same volume in the patient, its voxels counted the other way round."""
+    turned = np.eye(4)
+    for axis in axes:
+        turned[axis, axis], turned[axis, 3] = -1, pixels.shape[axis] - 1
+    return np.ascontiguousarray(np.flip(pixels, axes)), affine @ turned
+
+
+@pytest.mark.parametrize("geometry", ["present", "unknown"])
+@pytest.mark.parametrize("axes", [[0], [1], [2], [0, 1], [0, 1, 2]])
+def test_a_label_map_stored_the_other_way_round_is_turned_back(
+    axes: list[int], geometry: str, grid: Protocol, tmp_path: Path
+) -> None:
+    manifest = trusted("first").model_copy(update={"geometry": geometry})
+    path = tmp_path / "set" / "patient001_frame01.nii.gz"
+    labels = drawn(1)
+    save(path, image(1), oblique())
+    save(path.with_name("patient001_frame01_gt.nii.gz"), *reversed_along(labels, oblique(), axes))
+    plan = plan_nifti(tmp_path / "set", grid, manifest)
+    build(plan, tmp_path / "store")
+    reader = StoreReader(tmp_path / "store")
+    new_code = np.array([0, 3, 2, 1])
+    for example in range(SLICES):
+        place = int(reader.column("slice_index")[example])
+        found = reader.read("segmentation", [example])[0]
+        np.testing.assert_array_equal(found, new_code[labels[:, :, place].T])
+    save(path.with_name("patient001_frame01_gt.nii.gz"), labels, oblique())
+    assert plan_nifti(tmp_path / "set", grid, manifest).sha256 != plan.sha256
+
+
+@pytest.mark.parametrize("of", ["patient002_frame01_gt", "patient002_frame02"])
+@pytest.mark.parametrize("how", ["moved", "larger", "turned", "mirrored"])
+def test_files_of_one_subject_that_lie_elsewhere_are_left_out_where_affines_are_believed(
+    how: str, of: str, grid: Protocol, tmp_path: Path
+) -> None:
+    other = oblique(SPACING_MM * 1.1 if how == "larger" else SPACING_MM)
+    if how == "moved":
+        other[:3, 3] += 2 * other[:3, 0]
+    if how == "turned":
+        other[:3, [0, 1]] = other[:3, [1, 0]]
+    if how == "mirrored":  # about its first voxel, not in place
+        other[:3, 0] *= -1
+    folder = tmp_path / "set"
+    for patient in (1, 2):
+        for name in (f"patient00{patient}_frame01", f"patient00{patient}_frame02"):
+            save(folder / f"{name}.nii.gz", image(1), other if name == of else oblique())
+            affine = other if f"{name}_gt" == of else oblique()
+            save(folder / f"{name}_gt.nii.gz", drawn(1), affine)
+    plan = plan_nifti(folder, grid, trusted("first"))
+    assert plan.left_out_counts == {"affines-differ": 2}
+    assert set(plan.examples["path"].str.slice(0, 10)) == {"patient001"}
+    # Of a set whose affines nobody vouches for they say nothing.
+    unsure = plan_nifti(folder, grid, load_data_manifest("acdc"))
+    assert unsure.left_out_counts == {}
+    assert len(unsure.examples) == 4 * SLICES
+
+
+def test_rounded_and_lost_affines_are_no_difference(grid: Protocol, tmp_path: Path) -> None:
+    rounded = np.round(oblique(), 3)
+    for number, affine in enumerate((rounded, np.eye(4)), start=1):
+        save(tmp_path / f"patient00{number}_frame01.nii.gz", image(1), oblique())
+        save(tmp_path / f"patient00{number}_frame01_gt.nii.gz", drawn(1), affine)
+    plan = plan_nifti(tmp_path, grid, trusted("first"))
+    assert plan.left_out_counts == {}
+    assert plan.examples["segmentation"].null_count() == 0
+
+
+def test_label_maps_that_no_example_has_are_told(grid: Protocol, tmp_path: Path) -> None:
+    save(tmp_path / "patient001_4d.nii.gz", image(1, PHASES))
+    for frame in (1, 3, PHASES + 1):  # the cine has no such frame as the last
+        save(tmp_path / f"patient001_frame{frame:02d}_gt.nii.gz", drawn(frame))
+    save(tmp_path / "patient002_frame01_gt.nii.gz", drawn(1))
+    acdc = load_data_manifest("acdc")
+    assert plan_nifti(tmp_path, grid, acdc).annotations_unused == {"label-map-without-image": 2}
+    first = plan_nifti(tmp_path, grid.with_changes(frames=1), acdc)
+    told = {"frames-not-chosen": SLICES, "label-map-without-image": 2}
+    assert first.annotations_unused == told
+    assert build(first, tmp_path / "store").annotations_unused == told
+
+
 def test_folders_without_what_is_needed_say_so(grid: Protocol, tmp_path: Path) -> None:
     acdc = load_data_manifest("acdc")
     with pytest.raises(WrongUse, match="is no folder"):

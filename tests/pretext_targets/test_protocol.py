@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from dicomgeom.errors import WrongUse
-from pretext_targets.protocol import FOLDER, example_protocols, load_protocol, shipped_protocols
+from dicomgeom.kinds import KINDS
+from dicomgeom.view_names import VIEWS
+from pretext_targets.protocol import (
+    FOLDER,
+    MAX_SIDE,
+    Protocol,
+    example_protocols,
+    load_protocol,
+    shipped_protocols,
+)
 
 
 def test_all_protocols_that_are_shipped_load() -> None:
@@ -59,11 +68,42 @@ def test_unknown_keys_are_refused_by_name_and_all_at_once(tmp_path: Path) -> Non
         ({"partners": ["4CH", "3CH"]}, "2CH"),
         ({"name": "../x"}, "name"),
         ({"size": 3}, "size"),
+        ({"rows": MAX_SIDE + 1}, "rows"),
+        ({"spacing_mm": float("inf")}, "spacing_mm"),
+        ({"heatmap": {"sigma": float("inf")}}, "heatmap.sigma"),
+        ({"carrier": "SAXX"}, r"carrier: unknown view 'SAXX', did you mean SAX\?"),
+        ({"kinds": ["cines"]}, r"kinds: unknown kind 'cines', did you mean cine\?"),
+        ({"kinds": ["cine", "xyz"]}, r"unknown kind 'xyz', the kinds are cine, static"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(WrongUse, match=said):
         load_protocol("cardiac-sax").with_changes(**changes)
+
+
+def test_every_view_and_kind_mistyped_is_named_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    text = (FOLDER / "knee-sag.toml").read_text()
+    path = tmp_path / "own.toml"
+    path.write_text(text.replace('"COR"', '"cor"').replace('"AX"', '"AXS"').replace('"static"', '"statc"'))
+    said = (
+        "partners: unknown view 'cor', did you mean COR.*'AXS', did you mean AX.*'statc', did you mean static"
+    )
+    with pytest.raises(WrongUse, match=said) as caught:
+        load_protocol(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_that_a_catalogue_can_hold_may_carry(view: str) -> None:
+    own = load_protocol("cardiac-sax").with_changes(
+        carrier=view, partners=[one for one in VIEWS if one != view], boxes=None, kinds=KINDS
+    )
+    assert own.carrier == view
+
+
+def test_what_a_store_keeps_of_a_protocol_is_read_whatever_its_views_are_called() -> None:
+    kept = load_protocol("knee-sag").as_dict() | {"carrier": "sagittal"}
+    assert Protocol.model_validate(kept).carrier == "sagittal"
 
 
 def test_a_protocol_that_is_not_there_names_those_that_are() -> None:

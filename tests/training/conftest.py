@@ -153,9 +153,11 @@ def write_store(path: Path, content: Content | None = None, **changes: Any) -> P
             row = _row(content, made, attributes, ratio, number, key, split) | {"findings": found}
             for name, value in row.items():
                 columns.setdefault(name, []).append(value)
-    for one in attributes.fields:
-        if one.name in columns:
-            zarr.open_array(path / one.name, mode="r+")[...] = np.stack(columns[one.name]).astype(one.dtype)
+    with zarr.config.set({"array.write_empty_chunks": True}):  # as in stores that are built: a gap is damage
+        for one in attributes.fields:
+            array = zarr.open_array(path / one.name, mode="r+")
+            known = one.name in columns
+            array[...] = np.stack(columns[one.name]).astype(one.dtype) if known else array.fill_value
     return path
 
 

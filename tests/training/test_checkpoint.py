@@ -81,3 +81,35 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
     ):
         with pytest.raises(error, match=said):
             read_checkpoint(tmp_path / name, model, optimiser)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
+def test_what_an_optimiser_keeps_comes_back_in_the_order_of_the_weights(
+    kind: type[torch.optim.Optimizer], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+
+    def made() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        model = torch.nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        more = {"momentum": 0.9} if kind is torch.optim.SGD else {}
+        return model, kind(model.parameters(), lr=0.1, **more)
+
+    def learn(model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        optimiser.zero_grad()
+        model(torch.randn(2, 4, 6, 6)).square().sum().backward()
+        optimiser.step()
+
+    model, optimiser = made()
+    learn(model, optimiser)
+    write_checkpoint(tmp_path / "c.safetensors", model, optimiser, Position(1, 0.0, 4, {}))
+    other, other_optimiser = made()
+    read_checkpoint(tmp_path / "c.safetensors", other, other_optimiser)
+    (weight, kept), (other_weight, other_kept) = (
+        next(iter(one.state.items())) for one in (optimiser, other_optimiser)
+    )
+    assert weight.stride() == other_weight.stride() == (36, 1, 12, 4)
+    assert kept.keys() == other_kept.keys()
+    for name, values in kept.items():
+        assert torch.equal(values, other_kept[name])
+        assert (values.stride(), values.dtype) == (other_kept[name].stride(), other_kept[name].dtype)
+        assert not other_kept[name].requires_grad

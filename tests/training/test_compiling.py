@@ -16,11 +16,13 @@ from training.compiling import compile_backbone
 from training.loop import train
 from training.recipe import Recipe
 from training.run_file import read_run
+from training.team import Team
 
 MakeRecipe = Callable[..., Recipe]
 
 
 Call = Callable[..., Any]
+STREAMS: Any = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]
 
 
 @pytest.fixture
@@ -49,33 +51,68 @@ def test_a_compiled_run_gives_the_same_files(
 
 
 def test_where_it_does_not_work_the_run_goes_on_and_says_so(
-    small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: MakeRecipe,
+    pretext_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def compile_never(function: Call, backend: str) -> Call:
         def fails(*arguments: Any) -> None:
-            raise RuntimeError("No C++ compiler found\nand more lines")
+            raise RuntimeError("/tmp/torchinductor_jane/x.cpp: no compiler\nand more lines")
 
         return fails
 
     plain = train(small(steps="3"), {"": pretext_store}, tmp_path / "plain")
     monkeypatch.setattr(torch, "compile", compile_never)
     summary = train(small(steps="3", compiled="true"), {"": pretext_store}, tmp_path / "run")
-    assert summary.notes == (
-        "torch.compile does not work here (No C++ compiler found): the run goes on without it",
-    )
+    assert summary.notes == ("torch.compile does not work here (RuntimeError): the run goes on without it",)
+    assert "torchinductor_jane" not in (tmp_path / "run" / "run.json").read_text()
+    assert "RuntimeError: /tmp/torchinductor_jane/x.cpp: no compiler" in capsys.readouterr().err
     assert summary.losses == plain.losses
     assert read_run(tmp_path / "run")["notes"] == list(summary.notes)
 
 
-def test_trying_it_moves_no_statistics_and_leaves_no_gradients(compiled: list[str]) -> None:
+def test_a_step_that_cannot_be_compiled_is_found_before_the_first_step(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_evaluation_only(function: Call, backend: str) -> Call:
+        def passes(*arguments: Any) -> Any:
+            if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+                raise RuntimeError("no kernel for this")
+            return function(*arguments)
+
+        return passes
+
+    monkeypatch.setattr(torch, "compile", compile_evaluation_only)
+    summary = train(small(steps="1", compiled="true"), {"": pretext_store}, tmp_path / "run")
+    assert summary.steps == 1
+    assert "does not work here" in summary.notes[0]
+
+
+def test_several_gpus_are_not_compiled_for_and_say_so(compiled: list[str]) -> None:
+    backbone = BasicUNetBackbone(4)
+    notes = compile_backbone(backbone, STREAMS, torch.device("cuda", 1), Team(1, 2, 1), images=2, short=True)
+    assert compiled == []
+    (note,) = notes
+    assert "several GPUs" in note
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_trying_it_moves_no_statistics_and_leaves_no_gradients(training: bool, compiled: list[str]) -> None:
     torch.manual_seed(0)
-    backbone = BasicUNetBackbone(4).train()
+    backbone = BasicUNetBackbone(4).train(training)
+    seen: list[bool] = []
+    norm = next(one for one in backbone.modules() if isinstance(one, torch.nn.BatchNorm2d))
+    norm.register_forward_pre_hook(lambda module, _: seen.append(module.training))
     before = {name: values.clone() for name, values in backbone.state_dict().items()}
-    streams: Any = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]
-    assert compile_backbone(backbone, streams, torch.device("cpu")) == []
+    random_state = torch.get_rng_state()
+    assert compile_backbone(backbone, STREAMS, torch.device("cpu"), Team(), images=2, short=True) == []
+    assert seen == [True, False]
     assert all(torch.equal(values, before[name]) for name, values in backbone.state_dict().items())
     assert all(parameter.grad is None for parameter in backbone.parameters())
-    assert backbone.training
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert backbone.training is training
 
 
 @pytest.mark.slow
@@ -85,12 +122,13 @@ import torch
 from types import SimpleNamespace
 from training.backbones import DynUNetBackbone
 from training.compiling import compile_backbone
+from training.team import Team
 torch.manual_seed(0)
 backbone = DynUNetBackbone(4, 3).eval()
 image = torch.randn(2, 1, 32, 32)
 eager = backbone.decode(backbone.encode(image))
 streams = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]
-notes = compile_backbone(backbone, streams, torch.device("cpu"))
+notes = compile_backbone(backbone, streams, torch.device("cpu"), Team(), images=2, short=False)
 compiled = backbone.decode(backbone.encode(image))
 assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(eager, compiled)), "differs"
 print(notes)

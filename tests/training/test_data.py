@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import zarr
+from numpy.typing import NDArray
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.progress import silent
 from pretext_targets.drawing import heatmap_codes
 from pretext_targets.reader import StoreReader
 from training.backbones import BasicUNetBackbone
 from training.data import as_they_are, chosen_patients, facts_of, patients_of, prepare, sound_rows
 from training.order import Order
 from training.settings import AugmentSettings
-from training.sources import Resident, Streamed, open_source
+from training.sources import Resident, Streamed, layout_of, open_source, read_onto
 from training.streams import evenly
 from training.tasks.app import AnatomicalPosition
 from training.tasks.orientation import Orientation
@@ -101,6 +104,26 @@ def test_resident_and_streamed_rows_are_the_same(pretext_store: Path) -> None:
     one, other = resident.fetch(wanted), streamed.fetch(wanted)
     assert all(torch.equal(one[name], other[name]) for name in NAMES)
     assert torch.equal(streamed.fetch(wanted[::-1].copy())["image"], one["image"].flip(0))
+
+
+def test_rows_reach_a_device_a_few_at_a_time(pretext_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The device "meta" stands for a GPU: what is put there has a shape, and no place on the host.
+    pieces: list[int] = []
+
+    class Watched(StoreReader):
+        def read(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+            pieces.append(len(rows))
+            return super().read(name, rows)
+
+    monkeypatch.setattr("training.sources.READ_AT_ONCE", 7)
+    reader, rows, meta = Watched(pretext_store), np.arange(30), torch.device("meta")
+    layout = layout_of(reader, NAMES, len(rows))
+    held = read_onto(meta, reader, layout, rows, silent)
+    assert pieces == [7, 7, 7, 7, 2] * len(NAMES)
+    assert {values.device for values in held.values()} == {meta}
+    assert held["image"].dtype == torch.int16
+    assert Resident(held, rows, len(reader), meta).place == "device"
+    assert open_source(reader, NAMES, rows, CPU).place == "host"
 
 
 def test_images_come_back_from_their_codes_and_are_normalised(pretext_store: Path) -> None:

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.networks.nets.basic_unet import BasicUNet
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, WrongVersion
 from training.export import export_run
 from training.loop import train
-from training.model import read_model
+from training.model import Model, read_model
 from training.recipe import load_recipe
 from training.transfer import WEIGHTS_FILE
 
@@ -18,9 +27,15 @@ NARROW = {"backbone.width": "4", "steps": "2", "batch_size": "4", "amp": "false"
 DYN = {**NARROW, "backbone.kind": "dyn-unet", "backbone.levels": "4"}
 
 
+INSTANCE = {"backbone.norm": "instance"}
+
+
 @pytest.fixture(scope="module")
 def runs(
-    labelled_store: Path, pretext_store: Path, tmp_path_factory: pytest.TempPathFactory
+    labelled_store: Path,
+    pretext_store: Path,
+    write_store: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     for name, settings, store in (
@@ -28,36 +43,150 @@ def runs(
         ("pretrain-location", NARROW, pretext_store),
     ):
         train(load_recipe(name, settings), {"": store}, folder / name)
-    train(load_recipe("segment-sax", DYN), {"": labelled_store}, folder / "dyn-unet")
-    train(
-        load_recipe("segment-sax", {**DYN, "backbone.norm": "instance"}),
-        {"": labelled_store},
-        folder / "instance",
-    )
+    for name, settings in (
+        ("basic-instance", {**NARROW, **INSTANCE}),
+        ("dyn-unet", DYN),
+        ("instance", {**DYN, **INSTANCE}),
+        ("alexnet", {**NARROW, "backbone.kind": "alexnet"}),
+    ):
+        side = 64 if name == "alexnet" else 48
+        store = labelled_store
+        if side != 48:
+            store = write_store(folder.with_name(f"{name}.zarr"), segmentation=True, side=side)
+        train(load_recipe("segment-sax", settings), {"": store}, folder / name)
+    large = write_store(folder.with_name("large.zarr"), side=64)
+    both = {"pretext": large, "target": labelled_store}
+    train(load_recipe("segment-4ch-multitask", {**NARROW, "view": "SAX"}), both, folder / "multitask")
     return {path.name: path for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["segment-sax", "dyn-unet", "instance"])
+def logits_of(model: Model, image: Tensor) -> Tensor:
+    """What the run itself says, (b, classes, rows, columns)."""
+    head: nn.Module = model.eval().task(_label(model)).head  # type: ignore[assignment]
+    with torch.no_grad():
+        said: Tensor = head(model.backbone.decode(model.backbone.encode(image))[0])
+    return said
+
+
+def _label(model: Model) -> str:
+    return next(label for label in model.labels if model.task(label).segment_names)
+
+
+def parsed_bundle(folder: Path) -> tuple[ConfigParser, nn.Module]:
+    """The configuration of a bundle and its network with its weights."""
+    parser = ConfigParser()
+    parser.read_config(folder / "configs" / "inference.json")
+    parser["bundle_root"] = str(folder)
+    network: nn.Module = parser.get_parsed_content("network")
+    assert "All keys matched" in str(parser.get_parsed_content("load"))
+    return parser, network.eval()
+
+
+def segmented_by(folder: Path, image: Path) -> NDArray[np.uint8]:
+    """What a bundle says of a file, by its own steps and network; the array as MONAI holds it."""
+    parser, network = parsed_bundle(folder)
+    given = parser.get_parsed_content("preprocessing")({"image": str(image)})
+    with torch.no_grad():
+        pred = parser.get_parsed_content("inferer")(given["image"][None], network)[0]
+    said = parser.get_parsed_content("postprocessing")({"pred": pred})["pred"]
+    return np.asarray(said[0]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["segment-sax", "basic-instance", "dyn-unet", "instance", "multitask"])
 def test_a_bundle_runs_in_monai_and_says_what_the_run_says(
     name: str, runs: dict[str, Path], tmp_path: Path
 ) -> None:
     export_run(runs[name], tmp_path / "bundle", "monai")
-    parser = ConfigParser()
-    parser.read_config(tmp_path / "bundle" / "configs" / "inference.json")
-    parser["bundle_root"] = str(tmp_path / "bundle")
-    network = parser.get_parsed_content("network")
-    assert "All keys matched" in str(parser.get_parsed_content("load"))
-    network.eval()
+    network = parsed_bundle(tmp_path / "bundle")[1]
     model, _ = read_model(runs[name] / WEIGHTS_FILE)
-    model.eval()
     image = torch.randn(2, 1, 48, 64)
-    task = model.task("segmentation")
     with torch.no_grad():
-        ours = task.head(model.backbone.decode(model.backbone.encode(image))[0])  # type: ignore[operator]
-        assert torch.allclose(network(image), ours, atol=1e-5)
+        assert torch.allclose(network(image), logits_of(model, image), atol=1e-5)
     metadata = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
     channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
     assert list(channels.values()) == ["background", "LV cavity", "RV cavity"]
+
+
+@pytest.mark.filterwarnings("ignore:NvImgCodec")  # MONAI looks for a decoder of DICOM that is not here
+@pytest.mark.parametrize("suffix", [".png", ".nii.gz"])
+def test_a_bundle_sees_an_image_the_way_up_that_the_run_learned_from(
+    suffix: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    export_run(runs["segment-sax"], tmp_path / "bundle", "monai")
+    drawn = np.random.default_rng(3).integers(0, 256, (64, 48)).astype(np.uint8)  # (row, column)
+    path = tmp_path / f"image{suffix}"
+    if suffix == ".png":
+        Image.fromarray(drawn).save(path)
+    else:
+        nibabel.save(nibabel.Nifti1Image(drawn.T, np.eye(4)), path)  # type: ignore[no-untyped-call]
+    values = torch.as_tensor(drawn, dtype=torch.float32)
+    model, _ = read_model(runs["segment-sax"] / WEIGHTS_FILE)
+    ours = logits_of(model, ((values - values.mean()) / values.std(correction=0))[None, None])
+    expected = ours.argmax(dim=1)[0].numpy()
+    assert len(np.unique(expected)) > 1
+    said = segmented_by(tmp_path / "bundle", path)
+    assert said.shape == (48, 64)  # (column, row), as MONAI read it
+    assert np.array_equal(said.T, expected)
+
+
+def test_a_network_of_other_tensors_than_the_runs_is_refused(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Another(BasicUNet):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**{**arguments, "norm": "batch"})
+
+    monkeypatch.setattr("training.export_monai.BasicUNet", Another)
+    with pytest.raises(WrongVersion, match="running_mean"):
+        export_run(runs["basic-instance"], tmp_path / "bundle", "monai")
+
+
+@pytest.mark.parametrize("form", ["safetensors", "hf"])
+@pytest.mark.parametrize("name", ["segment-sax", "basic-instance", "dyn-unet", "multitask"])
+def test_an_exported_segmentation_fills_the_network_its_config_names(
+    form: str, name: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    summary = export_run(runs[name], tmp_path, form)
+    config = json.loads((tmp_path / "config.json").read_text())
+    network: nn.Module = ConfigParser({"network": config["monai"]}).get_parsed_content("network")
+    tensors = load_file(tmp_path / "model.safetensors")
+    network.load_state_dict(tensors, strict=True)
+    assert summary.tensors == len(tensors)
+    image = torch.randn(2, 1, 48, 64)
+    model, _ = read_model(runs[name] / WEIGHTS_FILE)
+    with torch.no_grad():
+        assert torch.allclose(network.eval()(image), logits_of(model, image), atol=1e-5)
+    assert config["holds"] == "network"
+    if form == "hf":
+        card = (tmp_path / "README.md").read_text()
+        assert "`model.safetensors` holds the whole network" in card
+        assert "pipeline_tag: image-segmentation" in card
+        assert "backbone only" not in card
+
+
+@pytest.mark.parametrize("name", ["pretrain-location", "alexnet"])
+def test_where_no_output_layer_is_handed_over_the_card_says_so(
+    name: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    export_run(runs[name], tmp_path, "hf")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["holds"] == "backbone"
+    assert "backbone only" in (tmp_path / "README.md").read_text()
+
+
+def test_of_several_streams_the_one_that_segments_is_told(runs: dict[str, Path], tmp_path: Path) -> None:
+    export_run(runs["multitask"], tmp_path / "hf", "hf")
+    export_run(runs["multitask"], tmp_path / "monai", "monai")
+    config = json.loads((tmp_path / "hf" / "config.json").read_text())
+    assert config["segment_names"] == ["background", "LV cavity", "RV cavity"]
+    assert (config["input"]["rows"], config["input"]["columns"]) == (48, 48)  # the pretext's store has 64
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert "segmentation of LV cavity, RV cavity" in card
+    assert "48 x 48 pixels" in card
+    metadata = json.loads((tmp_path / "monai" / "configs" / "metadata.json").read_text())
+    data = metadata["network_data_format"]
+    assert data["inputs"]["image"]["spatial_shape"] == [48, 48]
+    assert "48 x 48 pixels" in (tmp_path / "monai" / "docs" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["dyn-unet", "instance"])
@@ -79,23 +208,25 @@ def test_nnunets_own_network_takes_the_weights_and_computes_the_same(
     assert {key: values.shape for key, values in wanted.items()} == {k: v.shape for k, v in saved.items()}
     network.load_state_dict(saved, strict=False)
     model, _ = read_model(runs[name] / WEIGHTS_FILE)
-    model.eval()
     network.decoder.seg_layers[-1].load_state_dict(model.task("segmentation").head.state_dict())  # type: ignore[union-attr]
     network.eval()
     image = torch.randn(2, 1, 48, 64)
     with torch.no_grad():
-        ours = model.task("segmentation").head(model.backbone.decode(model.backbone.encode(image))[0])  # type: ignore[operator]
-        assert torch.allclose(network(image), ours, atol=1e-4)
+        assert torch.allclose(network(image), logits_of(model, image), atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["safetensors", "hf"])
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("pretrain-location", ["encoder"]), ("segment-sax", ["encoder", "decoder"]), ("dyn-unet", None)],
+)
 def test_an_exported_file_is_taken_over_again(
-    form: str, runs: dict[str, Path], labelled_store: Path, tmp_path: Path
+    form: str, name: str, parts: list[str] | None, runs: dict[str, Path], labelled_store: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    export_run(runs["pretrain-location"], out, form)
+    export_run(runs[name], out, form)
     summary = train(
-        load_recipe("segment-sax", NARROW),
+        load_recipe("segment-sax", DYN if name == "dyn-unet" else NARROW),
         {"": labelled_store},
         tmp_path / "run",
         init=out / "model.safetensors",
@@ -103,7 +234,7 @@ def test_an_exported_file_is_taken_over_again(
     assert summary.transfer is not None
     assert summary.transfer["coverage"] == 1.0
     config = json.loads((out / "config.json").read_text())
-    assert config["trained_parts"] == ["encoder"]
+    assert config["trained_parts"] == (parts or ["encoder", "decoder"])
     assert (out / "README.md").is_file() == (form == "hf")
 
 

@@ -96,6 +96,24 @@ def test_too_little_memory_of_a_gpu_says_what_would_fit(
     assert (run / "checkpoint.safetensors").read_bytes() == before
 
 
+def test_validation_without_room_tells_of_the_checkpoint_and_how_to_go_on(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recipe = tmp_path / "run", small(checkpoint_every="2")
+
+    def no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB.")
+
+    monkeypatch.setattr("training.steps.validate", no_room)
+    with pytest.raises(
+        WrongUse, match=r"or to validate .*of step 2, is kept: .*--device cpu and run the same"
+    ) as caught:
+        train(recipe, {"": pretext_store}, run)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert train(recipe, {"": pretext_store}, run, device="cpu").steps == 6
+
+
 def test_a_network_too_large_for_the_gpu_is_an_error_of_one_line(
     small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +121,7 @@ def test_a_network_too_large_for_the_gpu_is_an_error_of_one_line(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB.\nof which")
 
     monkeypatch.setattr("training.loop.Training", no_room)
-    with pytest.raises(WrongUse, match=r"too little free memory to begin .*--device cpu") as caught:
+    with pytest.raises(WrongUse, match=r"too little free memory .*no checkpoint .*--device cpu") as caught:
         train(small(), {"": pretext_store}, tmp_path / "run")
     assert "\n" not in str(caught.value)
 

@@ -76,6 +76,11 @@ def test_a_stream_one_past_the_last_is_added() -> None:
         ("streams.0", "1", "name the value inside"),
         ("augment.scale_min", "2.0", "scale_min 2.0 is larger than scale_max"),
         ("streams.1.store", "other", "'streams.1.task' is missing"),
+        (
+            "optimiser",
+            '{kind = "sgd", nesterov = true, momentum = 0}',
+            "nesterov looks ahead along the momentum, which is 0: set optimiser.momentum above 0",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(key: str, value: str, said: str) -> None:

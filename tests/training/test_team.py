@@ -8,22 +8,27 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from dicomgeom.errors import WrongUse
 from training.loop import train, verify_run
 from training.recipe import Recipe
 from training.tasks.task import SumAndCount
-from training.team import Team
+from training.team import LONGEST_WAIT, Team, device_of, this_team
 
 MEMBER = """
 import json, sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 import torch
 torch.set_num_threads(1)
 from training.loop import train
@@ -99,3 +104,42 @@ def test_a_batch_smaller_than_the_team_is_refused() -> None:
     with pytest.raises(WrongUse, match="a batch of 1 cannot be shared by 4 processes"):
         Team(0, 4).check_shares(1)
     Team(0, 4).check_shares(4)
+
+
+def test_a_word_names_a_device() -> None:
+    assert device_of("auto", Team(), gpus=0) == device_of("cpu", Team(), gpus=2) == torch.device("cpu")
+    assert device_of("auto", Team(), gpus=2) == device_of("cuda", Team(), gpus=2) == torch.device("cuda", 0)
+    assert device_of("cuda:1", Team(), gpus=2) == torch.device("cuda", 1)
+
+
+def test_each_process_of_a_machine_gets_the_gpu_of_its_number_there() -> None:
+    third_of_second_machine = Team(rank=6, size=8, local_rank=2)
+    for word in ("auto", "cuda"):
+        assert device_of(word, third_of_second_machine, gpus=4) == torch.device("cuda", 2)
+    assert device_of("auto", third_of_second_machine, gpus=0) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("word", "team", "gpus", "said"),
+    [
+        ("cuda", Team(), 0, "device cuda was asked for, but 0 GPUs are seen; use --device auto"),
+        ("cuda:2", Team(), 2, "device cuda:2 was asked for, but 2 GPUs are seen"),
+        ("auto", Team(2, 3, 2), 2, "process 3 of this machine finds 2 GPUs.*--nproc-per-node=2"),
+        ("cuda:0", Team(1, 2, 1), 2, "each of 2 processes needs a GPU of its own; use --device cuda"),
+        *((word, Team(), 1, "is no device; expected auto, cpu, cuda or cuda:N") for word in
+          ("mps", "xpu", "meta", "cuda:", "cuda:-1", "gpu", "")),
+    ],
+)  # fmt: skip
+def test_a_device_that_cannot_be_had_is_refused(word: str, team: Team, gpus: int, said: str) -> None:
+    with pytest.raises(WrongUse, match=said):
+        device_of(word, team, gpus)
+
+
+def test_members_wait_for_hours_for_the_one_that_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: dict[str, Any] = {}
+    monkeypatch.setattr(distributed, "init_process_group", lambda backend, **how: begun.update(how))
+    monkeypatch.setattr("training.team.atexit.register", lambda function: None)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert this_team("cpu") == Team(1, 2, 1)
+    assert begun["timeout"] == LONGEST_WAIT > timedelta(hours=1)

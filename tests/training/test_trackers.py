@@ -13,6 +13,7 @@ import pytest
 from dicomgeom.errors import WrongUse
 from training.loop import train
 from training.recipe import Recipe
+from training.run_file import read_run
 from training.trackers import TRACKING_FILE, flat, open_tracker
 
 MakeRecipe = Callable[..., Recipe]
@@ -141,16 +142,25 @@ def test_mlflow_gets_the_recipe_and_names_it_allows(
 
 
 def test_a_server_that_fails_costs_the_curve_and_not_the_run(
-    wandb: FakeWandb, small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wandb: FakeWandb,
+    small: MakeRecipe,
+    pretext_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fails(values: dict[str, float], step: int) -> None:
-        raise ConnectionError("no route to host\nsecond line")
+        raise ConnectionError(f"no route to http://curves.hospital.example from {tmp_path}\nsecond line")
 
     monkeypatch.setattr(wandb, "log", fails)
     summary = train(small(), {"": pretext_store}, tmp_path / "run", track="wandb")
     assert summary.steps == 6
     (note,) = summary.notes
-    assert note.startswith("wandb failed (no route to host): from step 2 on its curves are missing")
+    assert note.startswith("wandb failed (ConnectionError): from step 2 on its curves are missing")
+    assert read_run(tmp_path / "run")["notes"] == [note]
+    assert "hospital" not in note  # a place or a path: for the eyes of who runs it, in no file
+    assert str(tmp_path) not in note
+    assert "ConnectionError: no route to http://curves.hospital.example" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_told_before_anything_is_written(

@@ -60,7 +60,11 @@ class Plan:
 
     def tests_of(self, cell: Cell) -> tuple[Measured, ...]:
         """On whom a cell is measured."""
-        return tuple(dict.fromkeys(trial.test for trial in self.trials if trial.cell == cell))
+        return tuple(dict.fromkeys(one.test for one in self.trials if one.cell.sha256 == cell.sha256))
+
+    def heirs_of(self, cell: Cell) -> tuple[Cell, ...]:
+        """The cells that begin with a cell's weights."""
+        return tuple(one for one in self.cells if one.parent and one.parent.sha256 == cell.sha256)
 
 
 def plan_grid(grid: Grid, size: str, plans: Mapping[str, str]) -> Plan:
@@ -105,7 +109,7 @@ def _arm(
     grid: Grid, arm: Arm, sized: Size, parent: Cell | None, who: tuple[int, int], plans: Mapping[str, str]
 ) -> Cell:
     budget = {**sized.every, **sized.arm, **sized.recipes.get(arm.recipe, {})}
-    settings = {**grid.set, **arm.set, **budget}
+    settings = {**grid.settings_of(arm, who[0]), **budget}
     recipe = load_recipe(arm.recipe, as_words({**settings, "subjects": who[0], "seed": who[1]}))
     return _cell(recipe, arm.stores, parent, plans)
 

@@ -102,7 +102,8 @@ def run_experiment(
     stores
         Paths by the grid's names.
     folder
-        Of the experiment; one folder may serve several grids, which then share equal cells.
+        Of the experiment; one folder may serve several grids, which then share equal cells. The tables are
+        those of the last.
     size
         "paper", or one of the grid's sizes.
     jobs

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -35,6 +35,8 @@ class Pretraining(Settings):
     stores: dict[str, str]
     """What the recipe calls a store -> what the grid calls it."""
     set: Overrides = Field(default_factory=dict)
+    hands_on: Overrides = Field(default_factory=dict)
+    """Settings of all arms that begin with it, such as the scale of grey values that its weights know."""
 
 
 class Measured(Settings):
@@ -108,6 +110,9 @@ class Grid(Settings):
     subsets: dict[str, int] = Field(default_factory=lambda: {"0": 1})
     """Number of subjects (0 for all) -> how many subsets of that size."""
     set: Overrides = Field(default_factory=dict)
+    per_subject: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Settings of arms that grow with the number of subjects, as steps do where a paper counts epochs: what
+    they are for one subject. They are left out where an arm has all subjects (0)."""
     pretrainings: tuple[Pretraining, ...] = ()
     arms: tuple[Arm, ...] = Field(min_length=1)
     tables: tuple[TableForm, ...] = Field(min_length=1)
@@ -155,6 +160,12 @@ class Grid(Settings):
                 for parent in parents
             ]
         return tuple(arms)
+
+    def settings_of(self, arm: Arm, subjects: int) -> Overrides:
+        """What an arm with so many subjects sets, budgets of sizes apart; the more particular ones win."""
+        grown = {key: value * subjects for key, value in self.per_subject.items()} if subjects else {}
+        handed_on = next((one.hands_on for one in self.pretrainings if one.name == arm.parent), {})
+        return {**self.set, **grown, **handed_on, **arm.set}
 
     def sized(self, size: str) -> Size:
         """The settings of a size; the paper's own has none of its own. Raises `WrongUse`."""

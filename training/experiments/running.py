@@ -4,6 +4,10 @@ Whoever has nothing to do takes the first cell that is free and whose parent is 
 cell's folder says that it is taken, and falls when its process ends, however it ends. A cell that was killed
 goes on from its checkpoint. What a cell measured is in its folder as ``measured-STORE-SPLIT.json``, written
 last; the last weights are measured, never ones chosen on labelled images.
+
+Weights are kept of the cells that others of the same grid begin with. Where another grid in the same folder
+asks more of a finished cell, to begin with it or to measure it elsewhere, the cell is trained again, and what
+it measured before stays.
 """
 
 from __future__ import annotations
@@ -12,16 +16,18 @@ import fcntl
 import json
 import multiprocessing
 import os
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dicomgeom.cores import cores_for, keep_to_core
 from dicomgeom.errors import AnatprepError
 from dicomgeom.progress import Progress, silent
 from pretext_targets.where import Where
@@ -31,11 +37,12 @@ from training.evaluate import EVALUATION_FILE, evaluate
 from training.experiments.cells import Cell, Plan
 from training.experiments.grid import Measured
 from training.loop import train
-from training.run_file import DONE, RUN_FILE, read_run
+from training.run_file import DONE, RUN_FILE, RUNNING, read_run
 from training.run_folder import CHECKPOINT_FILE
-from training.transfer import WEIGHTS_FILE
+from training.transfer import WEIGHTS_FILE, read_initial_weights
 
 CELLS = "cells"
+MEASURED = "measured-"
 LOOK_AGAIN_S = 0.5
 """How long to wait when all that is left is in other hands."""
 
@@ -55,16 +62,21 @@ class Room:
 
     def measured(self, cell: Cell, test: Measured) -> Path:
         """What a cell measured on a split of a store."""
-        return self.of(cell) / f"measured-{test.word}.json"
+        return self.of(cell) / f"{MEASURED}{test.word}.json"
 
 
 def is_done(room: Room, plan: Plan, cell: Cell) -> bool:
-    """Whether a cell is trained, and measured on everyone it has to be."""
-    tests = plan.tests_of(cell)
-    if not all(room.measured(cell, test).is_file() for test in tests):
+    """Whether a cell is measured on everyone it has to be, and no other waits for weights it lacks."""
+    if not all(room.measured(cell, test).is_file() for test in plan.tests_of(cell)):
         return False
-    run = room.of(cell)
-    return bool(tests) or ((run / RUN_FILE).is_file() and read_run(run)["state"] == DONE)
+    run, heirs = room.of(cell), plan.heirs_of(cell)
+    return all(is_done(room, plan, heir) for heir in heirs) or (
+        _is_trained(run) and (run / WEIGHTS_FILE).is_file()
+    )
+
+
+def _is_trained(run: Path) -> bool:
+    return (run / RUN_FILE).is_file() and read_run(run)["state"] == DONE
 
 
 def run_cells(room: Room, plan: Plan, *, jobs: int = 1, progress: Progress = silent) -> dict[str, str]:
@@ -84,20 +96,14 @@ def run_cells(room: Room, plan: Plan, *, jobs: int = 1, progress: Progress = sil
     if jobs == 1:
         return _take_cells(room, plan, progress)
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     answers = context.SimpleQueue()
     workers = [
-        context.Process(target=_one_worker, args=(room, plan, threads, answers), daemon=True)
-        for _ in range(jobs)
+        context.Process(target=_one_worker, args=(number, jobs, room, plan, answers), daemon=True)
+        for number in range(jobs)
     ]
     for worker in workers:
         worker.start()
-    while any(worker.is_alive() for worker in workers):
-        _tell(room, plan, progress)
-        workers[0].join(LOOK_AGAIN_S) if workers[0].is_alive() else time.sleep(LOOK_AGAIN_S)
-    failed: dict[str, str] = {}
-    while not answers.empty():
-        failed |= answers.get()
+    failed = _answered(workers, answers, lambda: _tell(room, plan, progress))
     died = sum(worker.exitcode != 0 for worker in workers)
     if died:
         failed["a process"] = f"{died} of {jobs} processes ended early; run the same command again"
@@ -105,9 +111,43 @@ def run_cells(room: Room, plan: Plan, *, jobs: int = 1, progress: Progress = sil
     return failed
 
 
-def _one_worker(room: Room, plan: Plan, threads: int, answers: Any) -> None:
-    torch.set_num_threads(threads)
-    answers.put(_take_cells(room, plan, silent))
+def _answered(workers: Sequence[Any], answers: Any, tell: Callable[[], None]) -> dict[str, str]:
+    """What workers, processes or threads, answer until all have ended.
+
+    A pipe holds 64 KiB: who has more to say ends only when somebody listens.
+    """
+    failed: dict[str, str] = {}
+    while True:
+        alive = any(worker.is_alive() for worker in workers)
+        while not answers.empty():
+            failed |= answers.get()
+        if not alive:
+            return failed
+        tell()
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _one_worker(number: int, jobs: int, room: Room, plan: Plan, answers: Any) -> None:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    own = replace(room, device=device_of_worker(room.device, number, gpus))
+    cores = cores_for(jobs) if own.device in ("auto", "cpu") else []
+    if cores:
+        keep_to_core(cores[number])
+    torch.set_num_threads(1 if cores else max(1, (os.cpu_count() or 1) // jobs))
+    answers.put(_take_cells(own, plan, silent))
+
+
+def device_of_worker(device: str, number: int, gpus: int) -> str:
+    """The device of worker `number` (from 0): GPUs are dealt out in turn where none is named.
+
+    Parameters
+    ----------
+    device
+        "auto", "cpu", "cuda" or "cuda:N", as the user gave it.
+    gpus
+        How many this machine has.
+    """
+    return f"cuda:{number % gpus}" if device in ("auto", "cuda") and gpus else device
 
 
 def _tell(room: Room, plan: Plan, progress: Progress) -> None:
@@ -162,13 +202,19 @@ def _held(path: Path) -> Iterator[bool]:
 
 
 def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> None:
-    """Train a cell, or go on with it, and measure it on everyone it has to be."""
+    """Train a cell, or go on with it, and measure it on everyone it has to be and was not yet."""
     run = room.of(cell)
     init = room.of(cell.parent) / WEIGHTS_FILE if cell.parent is not None else None
+    # Finished by another grid, and kept: that one may still begin with these weights.
+    of_others = _is_trained(run) and not (run / CHECKPOINT_FILE).is_file()
+    if of_others and not (run / WEIGHTS_FILE).is_file():
+        _begin_again(run, init)
+        of_others = False
     stores = {name: room.stores[of_grid] for name, of_grid in cell.stores}
     train(cell.recipe, stores, run, init=init, device=room.device, progress=progress)
-    tests = plan.tests_of(cell)
-    for test in tests:
+    for test in plan.tests_of(cell):
+        if room.measured(cell, test).is_file():
+            continue
         measure = diagnose if test.by == "diagnosis" else partial(evaluate, any_spacing=test.any_spacing)
         found = measure(run, room.stores[test.store], split=test.split, device=room.device, progress=progress)
         write_json(room.measured(cell, test), found)
@@ -176,9 +222,23 @@ def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> 
         (run / name).unlink(missing_ok=True)
     # A finished cell never goes on, and hundreds of checkpoints would fill a disk.
     (run / CHECKPOINT_FILE).unlink(missing_ok=True)
-    is_parent = any(one.parent == cell for one in plan.cells)
-    if tests and not is_parent and not room.keep_weights:
+    if not (plan.heirs_of(cell) or room.keep_weights or of_others):
         (run / WEIGHTS_FILE).unlink(missing_ok=True)
+
+
+def _begin_again(run: Path, init: Path | None) -> None:
+    """Make a finished run whose weights are gone one that was only begun; what it measured stays.
+
+    Its state is written last: whoever is killed before finds it finished and without weights, as it was.
+    """
+    found = read_run(run)
+    for path in run.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != RUN_FILE and not path.name.startswith(MEASURED):
+            path.unlink()
+    init_sha256 = read_initial_weights(init).sha256 if init is not None else ""
+    write_json(run / RUN_FILE, {**found, "state": RUNNING, "init_sha256": init_sha256})
 
 
 def measured_values(found: Mapping[str, Any], measure: str) -> dict[str, float]:

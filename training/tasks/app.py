@@ -28,6 +28,7 @@ class AnatomicalPosition(Task):
 
     def __init__(self, backbone: Backbone, facts: StoreFacts) -> None:
         super().__init__()
+        self.outputs = facts.box_names
         self.head = nn.Conv2d(backbone.decoder_channels[0], 1 + len(facts.box_names), kernel_size=1)
 
     def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

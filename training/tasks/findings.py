@@ -51,6 +51,7 @@ class Findings(Task):
         super().__init__()
         stored = facts.finding_names
         self.label_names = tuple(name for name in labels or stored if name in stored)
+        self.outputs = self.label_names
         if not self.label_names:
             wanted = f"none of the findings {', '.join(labels)}" if labels else "no findings"
             raise NothingUsable(

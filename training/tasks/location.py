@@ -41,6 +41,7 @@ class Location(Task):
             raise WrongUse(f"location mapping {chosen!r} is unknown; expected one of {', '.join(LABELS)}")
         self.label = LABELS[chosen]
         self.needs = frozenset({self.label})
+        self.outputs = (self.label,)
         self.head = nn.Linear(backbone.encoder_channels[-1], 1)
 
     def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

@@ -31,6 +31,7 @@ class OrientationAndLocation(Task):
         self.orientation = Orientation(backbone, facts)
         self.location = Location(backbone, facts, mapping)
         self.needs = self.orientation.needs | self.location.needs
+        self.outputs = (*self.orientation.outputs, *self.location.outputs)
         self.weights = {"heatmap": 1.0, "location": location_weight}
         self.on = {"orientation": True, "location": True}
 

@@ -35,7 +35,7 @@ class Orientation(Task):
 
     def __init__(self, backbone: Backbone, facts: StoreFacts) -> None:
         super().__init__()
-        self.partners = facts.partners
+        self.partners = self.outputs = facts.partners
         self.head = nn.Conv2d(backbone.decoder_channels[0], len(facts.partners), kernel_size=1)
         self.register_buffer(
             "partner_on", torch.ones(len(facts.partners), dtype=torch.bool), persistent=False

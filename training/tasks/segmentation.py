@@ -68,7 +68,7 @@ class Segmentation(Task):
                 "name them with --set tasks.segmentation.structures='[\"...\"]'"
             )
         self.absent = [name for name in structures if name not in stored]
-        self.segment_names = (stored[0], *found)
+        self.segment_names = self.outputs = (stored[0], *found)
         class_of_code = torch.zeros(256, dtype=torch.int64)
         class_of_code[[stored.index(name) for name in self.segment_names]] = torch.arange(len(found) + 1)
         class_of_code[NOT_ANNOTATED] = NOT_ANNOTATED

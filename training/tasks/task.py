@@ -116,6 +116,9 @@ class Task(nn.Module):
         How much each part of the loss counts; 1 where it is not named.
     segment_names
         What the classes of a segmentation mean, background first; empty for other tasks.
+    outputs
+        What the outputs of its head mean, in their order: initial weights hand their head to a task with
+        the same.
     """
 
     needs: frozenset[str] = frozenset()
@@ -124,6 +127,7 @@ class Task(nn.Module):
     crops: tuple[Crop, ...] = (Crop(),)
     weights: Mapping[str, float] = {}
     segment_names: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def usable(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Which rows hold at least one label this task can learn from.

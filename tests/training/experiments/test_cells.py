@@ -42,3 +42,31 @@ def test_a_cell_is_another_with_another_store_recipe_or_parent(grid_file: Path) 
     # scratch does not read the store that changed
     assert len(first & other) == 3
     assert not first & {cell.sha256 for cell in plan_grid(grid, "smaller", PLANS).cells}
+
+
+def test_what_grows_with_the_subjects_grows_until_a_size_sets_it(grid_file: Path) -> None:
+    text = grid_file.read_text().replace("[stores]", "[per_subject]\nsteps = 7\n\n[stores]")
+    grid_file.write_text(text.replace("{ 1 = 2, 2 = 1 }", "{ 0 = 1, 1 = 2, 2 = 1 }"))
+    grid = load_grid(grid_file)
+    trials = plan_grid(grid, "paper", PLANS).trials
+    steps = {(trial.arm, trial.subjects): trial.cell.recipe.steps for trial in trials}
+    assert {key[1]: count for key, count in steps.items() if key[0] == "scratch"} == {0: 3, 1: 7, 2: 14}
+    assert {key[1]: count for key, count in steps.items() if key[0] == "from location"} == {0: 3, 1: 7, 2: 14}
+    assert {count for key, count in steps.items() if key[0] == "location itself"} == {3}
+    assert {cell.recipe.steps for cell in plan_grid(grid, "smaller", PLANS).cells} == {2}
+
+
+def test_an_arm_goes_on_as_its_pretraining_asks(grid_file: Path) -> None:
+    grid_file.write_text(
+        grid_file.read_text().replace(
+            'recipe = "pretrain-location"\n',
+            'recipe = "pretrain-location"\nhands_on = { normalise = "stack-0-1" }\n',
+        )
+    )
+    plan = plan_grid(load_grid(grid_file), "paper", PLANS)
+    used = {trial.arm: trial.cell.recipe.normalise for trial in plan.trials}
+    assert used == {
+        "scratch": "image-z-score",
+        "from location": "stack-0-1",
+        "location itself": "image-z-score",
+    }

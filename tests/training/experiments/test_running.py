@@ -4,17 +4,42 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from dicomgeom.errors import WrongUse
+from training.experiments import running
+from training.experiments.cells import Plan
 from training.experiments.experiment import TABLES_TEXT_FILE, run_experiment
 from training.experiments.grid import load_grid
-from training.experiments.running import CELLS
+from training.experiments.running import CELLS, Room, device_of_worker
 from training.run_folder import CHECKPOINT_FILE
 from training.transfer import WEIGHTS_FILE
+
+LOCATION_ITSELF = """
+name = "location-itself"
+about = "The pretext of the tiny grid, at its smaller size, which nothing begins with."
+test = { store = "pretext" }
+
+[stores]
+pretext = "exams without annotation"
+labelled = "not looked at"
+
+[[arms]]
+name = "location"
+recipe = "pretrain-location"
+stores = { main = "pretext" }
+set = { "backbone.width" = 4, batch_size = 4, steps = 2, checkpoint_every = 1, log_every = 1, amp = false }
+
+[[tables]]
+title = "Location"
+measures = ["r"]
+"""
 
 
 @pytest.fixture
@@ -50,6 +75,115 @@ def test_only_parents_keep_their_weights(grid_file: Path, stores: dict[str, Path
     kept = tmp_path / "kept"
     run_experiment(load_grid(grid_file), stores, kept, size="smaller", keep_weights=True)
     assert len(list((kept / CELLS).glob(f"*/{WEIGHTS_FILE}"))) == 3
+
+
+def test_a_grid_may_begin_with_what_another_has_finished(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    folder, alone = tmp_path / "shared", tmp_path / "alone"
+    first = tmp_path / "first.toml"
+    first.write_text(LOCATION_ITSELF)
+    run_experiment(load_grid(first), stores, folder)
+    assert not list(folder.glob(f"{CELLS}/*/{WEIGHTS_FILE}"))
+    (measured,) = folder.glob(f"{CELLS}/*/measured-*.json")
+    before = measured.stat().st_mtime_ns
+    second = run_experiment(load_grid(grid_file), stores, folder, size="smaller")
+    assert second.failed == {}
+    assert second.done == second.cells == 3
+    assert measured.stat().st_mtime_ns == before, "what was measured before was measured again"
+    whole = run_experiment(load_grid(grid_file), stores, alone, size="smaller")
+    assert [table.as_json() for table in second.tables] == [table.as_json() for table in whole.tables]
+
+
+def test_a_grid_may_measure_elsewhere_what_another_has_finished(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    run_experiment(load_grid(grid_file), stores, folder, size="smaller")
+    before = {path: path.stat().st_mtime_ns for path in folder.glob(f"{CELLS}/*/measured-*.json")}
+    grid_file.write_text(
+        grid_file.read_text().replace(
+            'test = { store = "labelled" }', 'test = { store = "labelled", split = "validation" }'
+        )
+    )
+    second = run_experiment(load_grid(grid_file), stores, folder, size="smaller")
+    assert second.failed == {}
+    assert second.done == second.cells
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
+    after = {path.name for path in folder.glob(f"{CELLS}/*/measured-*.json") if path not in before}
+    assert after == {"measured-labelled-validation.json"}
+    assert len(list(folder.glob(f"{CELLS}/*/{WEIGHTS_FILE}"))) == 1
+
+
+def test_weights_that_another_grid_keeps_stay(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    folder, other = tmp_path / "shared", tmp_path / "other.toml"
+    run_experiment(load_grid(grid_file), stores, folder, size="smaller")
+    other.write_text(
+        LOCATION_ITSELF.replace('store = "pretext" }', 'store = "pretext", split = "validation" }')
+    )
+    (weights,) = folder.glob(f"{CELLS}/*/{WEIGHTS_FILE}")
+    assert run_experiment(load_grid(other), stores, folder).done == 1
+    assert weights.is_file()
+
+
+def test_parents_whose_heirs_are_measured_need_no_weights(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "experiment"
+    run_experiment(load_grid(grid_file), stores, folder, size="smaller")
+    (weights,) = folder.glob(f"{CELLS}/*/{WEIGHTS_FILE}")
+    weights.unlink()
+    again = run_experiment(load_grid(grid_file), stores, folder, size="smaller")
+    assert again.done == again.cells
+    assert not weights.is_file()
+
+
+def test_workers_with_more_to_say_than_a_pipe_holds_come_to_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(running, "LOOK_AGAIN_S", 0.01)
+    answers = get_context("spawn").SimpleQueue()
+    said = [{f"cell {number}": "x" * 200_000} for number in range(2)]
+    workers = [threading.Thread(target=answers.put, args=(words,), daemon=True) for words in said]
+    for worker in workers:
+        worker.start()
+    looks = iter(range(500))
+    heard = running._answered(workers, answers, lambda: next(looks) and None)
+    assert heard == said[0] | said[1]
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "devices"),
+    [
+        ("auto", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 4, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda:1", 4, ["cuda:1"] * 3),
+        ("cpu", 4, ["cpu"] * 3),
+        ("auto", 0, ["auto"] * 3),
+        ("cuda", 0, ["cuda"] * 3),
+    ],
+)
+def test_gpus_are_dealt_out_to_workers(device: str, gpus: int, devices: list[str]) -> None:
+    assert [device_of_worker(device, number, gpus) for number in range(3)] == devices
+
+
+@pytest.mark.parametrize(
+    ("jobs", "device", "kept_to"), [(3, "cpu", [9]), (3, "cuda:1", []), (2, "cpu", []), (4, "cpu", [])]
+)
+def test_workers_on_as_many_cores_keep_to_one_each(
+    jobs: int, device: str, kept_to: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {9, 2, 5}, raising=False)
+    monkeypatch.setattr(running, "keep_to_core", kept.append)
+    monkeypatch.setattr(running.torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(running, "_take_cells", lambda room, *_: {"device": room.device})
+    answers = SimpleQueue[dict[str, str]]()
+    running._one_worker(2, jobs, Room(tmp_path, {}, device), Plan((), ()), answers)
+    assert kept == kept_to
+    assert answers.get() == {"device": device}
 
 
 def test_a_cell_that_fails_is_told_and_the_others_run(

@@ -1,0 +1,236 @@
+"""One DICOM segmentation object: what it names and annotates, and its frames.
+
+A SEG object (DICOM PS3.3 A.51 BINARY, A.101 LABELMAP) names the images it annotates by SOP
+instance UID and, for multi-frame images, frame number. A referenced image for which it
+holds no frame is annotated as empty: writers leave empty frames out. Frames lie on the
+pixels of their image; they are never placed by their own geometry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dicomgeom.errors import UnusableFile
+from pretext_targets.annotations import canonical_name
+
+SEG_CLASSES: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""SOP classes: Segmentation Storage, Label Map Segmentation Storage."""
+
+LONG_WORD: Final = 4
+"""Letters from which on a word that a label shares with a name is no accident, as LV or left are."""
+
+OPEN_OBJECTS: Final = 8
+"""Segmentation objects that one process keeps decoded; a heart may come as one for each structure."""
+
+ImageKey = tuple[str, int | None]
+"""SOP instance UID of an annotated image and its frame, from 0; None where the image as a whole is meant."""
+
+
+@dataclass(frozen=True)
+class SegHeader:
+    """What an object says without its pixels."""
+
+    names: frozenset[str]
+    """Of its segments, the heart's by their own names."""
+    images: tuple[ImageKey, ...]
+    """What it annotates; those referenced without a frame are empty."""
+
+
+def read_header(path: Path) -> SegHeader:
+    """Everything but the pixels; only SEG objects pass.
+
+    Raises
+    ------
+    UnusableFile
+        When it is no SEG object, is broken, or holds shares (FRACTIONAL).
+    """
+    try:
+        with path.open("rb") as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            left = path.stat().st_size - file.tell()
+        if str(header.get("SOPClassUID", "")) not in SEG_CLASSES:
+            raise UnusableFile("not-a-segmentation")
+        if "SegmentSequence" not in header or "PerFrameFunctionalGroupsSequence" not in header:
+            raise UnusableFile("segmentation-incomplete")
+        if str(header.get("SegmentationType", "")) == "FRACTIONAL":
+            raise UnusableFile("segmentation-fractional")
+        if left < _pixel_bytes(header):
+            raise UnusableFile("segmentation-broken", "it breaks off within its pixels")
+        if not all(map(_sources, header.PerFrameFunctionalGroupsSequence)):
+            # Its images would be taken for empty.
+            raise UnusableFile("segmentation-without-images")
+        return SegHeader(frozenset(_names(header).values()), tuple(_annotated(header)))
+    except UnusableFile:
+        raise
+    except InvalidDicomError as error:
+        raise UnusableFile("not-dicom", str(error)) from error
+    except Exception as error:  # pydicom raises anything on files that break off
+        raise UnusableFile("segmentation-broken", type(error).__name__) from error
+
+
+def _pixel_bytes(header: pydicom.Dataset) -> int:
+    """How much must follow a header that ends before its pixels; 0 where they are compressed."""
+    tag_and_length = {ImplicitVRLittleEndian: 8, ExplicitVRLittleEndian: 12}
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax not in tag_and_length:
+        return 0
+    pixels = int(header.NumberOfFrames) * int(header.Rows) * int(header.Columns)
+    return tag_and_length[syntax] + (pixels * int(header.BitsAllocated) + 7) // 8
+
+
+def drawn_segments(
+    path: str, sop_instance_uid: str, frame: int | None
+) -> tuple[tuple[int, int], dict[str, NDArray[np.bool_]]]:
+    """What an object draws on one image.
+
+    Returns
+    -------
+    size : tuple
+        Rows and columns.
+    masks : dict of bool array, shape (rows, columns)
+        Segments of which the image shows at least one pixel, by name.
+
+    Raises
+    ------
+    UnusableFile
+        When the object cannot be decoded.
+    """
+    decoded = _decoded(path)
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for position, segment in decoded.of(sop_instance_uid, frame):
+        pixels = decoded.pixels[position]
+        if segment is not None and segment not in decoded.names:
+            raise UnusableFile("segmentation-broken", f"no segment {segment}")
+        # A label map's frame holds every segment by its number, a binary frame one.
+        numbers = decoded.names if segment is None else {segment: decoded.names[segment]}
+        for number, name in numbers.items():
+            mask = pixels == number if segment is None else pixels > 0
+            if mask.any():
+                masks[name] = masks[name] | mask if name in masks else mask
+    return decoded.size, masks
+
+
+def read_numbers(path: str, sop_instance_uid: str, frame: int) -> NDArray[np.uint8]:
+    """The segment number of every pixel of one image in a label map, 0 where it is none.
+
+    Raises
+    ------
+    UnusableFile
+        When the object cannot be decoded, or is no label map of one byte a pixel.
+    """
+    decoded = _decoded(path)
+    found = decoded.of(sop_instance_uid, frame)
+    if not found:
+        return np.zeros(decoded.size, dtype=np.uint8)
+    position, segment = found[0]
+    if segment is not None or decoded.pixels.dtype != np.uint8:
+        raise UnusableFile("segmentation-not-a-label-map")
+    return np.array(decoded.pixels[position])
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """All frames of an object, and the image each belongs to: position and, of a binary frame, segment."""
+
+    size: tuple[int, int]
+    pixels: NDArray[Any]
+    names: Mapping[int, str]
+    frames: Mapping[ImageKey, list[tuple[int, int | None]]]
+
+    def of(self, sop_instance_uid: str, frame: int | None) -> list[tuple[int, int | None]]:
+        """Frames of one image; where it is not told by frame, those of the image as a whole."""
+        return self.frames.get((sop_instance_uid, frame)) or self.frames.get((sop_instance_uid, None), [])
+
+
+@lru_cache(maxsize=OPEN_OBJECTS)
+def _decoded(path: str) -> _Decoded:
+    """All frames of a SEG object, decoded by highdicom, and the images they belong to."""
+    from highdicom.seg import segread
+
+    try:
+        seg = segread(path)
+        pixels = np.asarray(seg.get_stored_frames())
+    except Exception as error:  # decoders raise anything on broken files
+        raise UnusableFile("segmentation-broken", str(error).splitlines()[0] if str(error) else "") from error
+    label_map = str(seg.SegmentationType) == "LABELMAP"
+    frames: dict[ImageKey, list[tuple[int, int | None]]] = {}
+    for position, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
+        segment = None
+        if not label_map:
+            segment = int(_groups(seg, group, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber)
+        for source in _sources(group):
+            for frame in _frame_numbers(source):
+                image = str(source.ReferencedSOPInstanceUID), frame
+                frames.setdefault(image, []).append((position, segment))
+    return _Decoded((int(seg.Rows), int(seg.Columns)), pixels, _names(seg), frames)
+
+
+def _names(header: pydicom.Dataset) -> dict[int, str]:
+    """Segments by number, but for the background that a label map may list."""
+    every = {int(one.SegmentNumber): str(one.SegmentLabel) for one in header.SegmentSequence}
+    return {
+        number: f"segment {number}" if _tells_of_patient(label, header) else canonical_name(label)
+        for number, label in every.items()
+        if number
+    }
+
+
+def _tells_of_patient(label: str, header: pydicom.Dataset) -> bool:
+    """Whether somebody typed the patient's name or number into the label of a segment: stores keep labels."""
+    known = " ".join(str(header.get(name, "")) for name in ("PatientName", "PatientID"))
+    return bool({*_long_words(known)} & {*_long_words(label)})
+
+
+def _long_words(text: str) -> list[str]:
+    return [word for word in re.findall(r"\w+", text.casefold()) if len(word) >= LONG_WORD]
+
+
+def _groups(seg: pydicom.Dataset, group: pydicom.Dataset, name: str) -> Any:
+    """A functional group of one frame, or the one all frames share."""
+    return group[name].value if name in group else seg.SharedFunctionalGroupsSequence[0][name].value
+
+
+def _sources(group: pydicom.Dataset) -> list[pydicom.Dataset]:
+    return [
+        source
+        for derivation in group.get("DerivationImageSequence", [])
+        for source in derivation.get("SourceImageSequence", [])
+    ]
+
+
+def _frame_numbers(source: pydicom.Dataset) -> list[int | None]:
+    """Referenced frames counted from 0; [None] where the image as a whole is meant."""
+    numbers = source.get("ReferencedFrameNumber")
+    if numbers is None:
+        return [None]
+    several = numbers if isinstance(numbers, Sequence) else [numbers]
+    return [int(number) - 1 for number in several]
+
+
+def _annotated(header: pydicom.Dataset) -> list[ImageKey]:
+    """The images that an object annotates; those referenced without a frame are empty."""
+    by_frame = [
+        (str(source.ReferencedSOPInstanceUID), frame)
+        for group in header.PerFrameFunctionalGroupsSequence
+        for source in _sources(group)
+        for frame in _frame_numbers(source)
+    ]
+    multi_frame = {uid for uid, frame in by_frame if frame is not None}
+    whole = [
+        (str(instance.ReferencedSOPInstanceUID), None)
+        for series in header.get("ReferencedSeriesSequence", [])
+        for instance in series.get("ReferencedInstanceSequence", [])
+        if str(instance.ReferencedSOPInstanceUID) not in multi_frame
+    ]
+    return [*by_frame, *whole]
