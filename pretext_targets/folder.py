@@ -64,7 +64,7 @@ class Folder:
 
     def put(self, name: str, content: bytes) -> None:
         """See `Place`."""
-        write_whole(self.path / name, content)
+        write_whole(self.path / name, content, aside=self.path / WORKING)
 
     def put_checked(
         self, files: Iterable[tuple[str, Sequence[bytes]]], check: Callable[[str, Pieces], FileRecord]
@@ -142,10 +142,15 @@ def record_of(path: Path) -> FileRecord:
         return FileRecord(size_bytes=file.tell(), sha256=digest.hexdigest())
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it is there in whole, or the old one is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    attempt = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def write_whole(path: Path, content: bytes, *, aside: Path) -> None:
+    """Write a file so that after a crash it is there in whole, or the old one is.
+
+    It is written in a folder `aside` first, which the end of the build takes away with all that
+    killed processes left in it.
+    """
+    for folder in (path.parent, aside):
+        folder.mkdir(parents=True, exist_ok=True)
+    attempt = aside / uuid.uuid4().hex
     try:
         with attempt.open("wb") as file:
             file.write(content)

@@ -18,7 +18,7 @@ from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from pretext_targets.build import BuildPlan, build, plan_build
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
-from pretext_targets.folder import WORKING
+from pretext_targets.folder import WORKING, Folder
 from pretext_targets.frames import encode
 from pretext_targets.lock import only_one_build
 from pretext_targets.protocol import Protocol
@@ -254,6 +254,26 @@ def test_a_shard_whose_file_went_missing_is_written_again(
     store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
     (store / "box_mask" / "c" / "1" / "0" / "0").unlink()
     assert build(plan, store).shards_written == 1
+    assert content_of(store) == content_of(built)
+
+
+def test_what_a_killed_process_was_writing_is_taken_away_by_the_next_build(
+    plan: BuildPlan, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
+    (store / "manifest" / "000002.json").unlink()
+
+    def killed(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        patched.setattr(Path, "unlink", lambda *_, **__: None)  # the killed do not clear up
+        with pytest.raises(InterruptedError):
+            Folder(store).put("manifest/000002.json", b"half a row")
+    left = [path for path in store.rglob("*") if path.is_file() and path.read_bytes() == b"half a row"]
+    assert len(left) == 1
+    build(plan, store, shard=SHARD)
     assert content_of(store) == content_of(built)
 
 
