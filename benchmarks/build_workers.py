@@ -25,7 +25,7 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks.build_export import catalogue_of, planned, say
 from pretext_targets.build import BuildPlan, build
-from pretext_targets.run import local_cluster
+from pretext_targets.local_cluster import local_cluster
 
 SHARD = 128
 """Examples in a shard: small enough that two workers end together."""

@@ -50,6 +50,10 @@ class Screen:
             stderr=as_json, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
 
+    def fall_silent(self) -> None:
+        """Print nothing from now on: of several processes that do one work, one talks."""
+        self._text.quiet, self.as_json = True, False
+
     def say(self, text: str = "") -> None:
         """Print a line for people, as it stands."""
         self._text.print(text)

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from pretext_targets.tissues import TissueIndex
 
 
-FIRST_PIXEL = 1
-"""What Sunnybrook's contours call the centre of the first pixel."""
-
-
 class Kind(Enum):
     """How the annotations of a catalogue's images are written."""
 
@@ -65,7 +61,7 @@ def import_labels(
             min=0,
             max=1,
             help="Of contours: what the first pixel's centre is called.",
-            show_default=str(FIRST_PIXEL),
+            show_default="1",
         ),
     ] = None,
     manifest: Annotated[
@@ -108,8 +104,7 @@ def import_labels(
         if segmentations is None:
             plan = _plan_folder(source, wanted, str(manifest), salt_file, progress)
         else:
-            first = FIRST_PIXEL if first_pixel is None else first_pixel
-            plan = _plan_catalogue(source, wanted, segmentations, kind, first, known, progress)
+            plan = _plan_catalogue(source, wanted, segmentations, kind, first_pixel, known, progress)
         packed: Any = compression.value if compression else None
         summary = build(plan, output, compression=packed, workers=workers, progress=progress)
     show_store(screen, summary)
@@ -167,7 +162,7 @@ def _plan_catalogue(
     wanted: Protocol,
     segmentations: Path,
     kind: Kind | None,
-    first_pixel: int,
+    first_pixel: int | None,
     tissues: TissueIndex | None,
     progress: Progress,
 ) -> BuildPlan:
@@ -181,7 +176,8 @@ def _plan_catalogue(
     opened = open_catalogue(catalogue)
     found: Annotations
     if kind is Kind.CONTOURS:
-        found = index_contours(segmentations, opened, first_pixel=first_pixel, progress=progress)
+        how = {} if first_pixel is None else {"first_pixel": first_pixel}
+        found = index_contours(segmentations, opened, **how, progress=progress)
     else:
         found = index_segmentations(segmentations, progress=progress)
     return plan_build(opened, wanted, segmentations=found, tissues=tissues)

@@ -30,7 +30,7 @@ from cli.report import report
 from cli.show import show
 from cli.train import train
 from cli.verify import verify
-from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE, AnatprepError
+from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE, AnatprepError, first_line
 
 OWN = frozenset({"cli", "dicomgeom", "phantoms", "pretext_targets", "reporting", "training"})
 """Our packages: when one of them is not found the installation is broken, not incomplete."""
@@ -125,8 +125,7 @@ def _spell_foreign(error: Exception, words: Sequence[str]) -> tuple[str, int]:
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return f"{what}; check the path, its permissions and the free space", EXIT_WRONG_USE
     if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
-        what = (str(error).splitlines() or ["out of memory"])[0].rstrip(".")
-        return f"the GPU has too little free memory ({what}); {ROOM_ON_A_GPU}", EXIT_WRONG_USE
+        return f"the GPU has too little free memory ({first_line(error)}); {ROOM_ON_A_GPU}", EXIT_WRONG_USE
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in OWN:
         return (
             f"{error.name} is not installed; install anatprep with its extras: anatprep[all]",

@@ -42,7 +42,7 @@ def publish(
     for problem in problems:
         screen.say(problem)
     if problems:
-        screen.say("delete what is named here, the manifest's rows with it, and publish again")
+        screen.say(f"delete these files at {url}, and publish again")
     screen.finish(
         {"url": url, "sent": sent, "problems": problems},
         exit_code=EXIT_INTEGRITY if problems else EXIT_DONE,

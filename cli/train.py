@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,8 +82,9 @@ def train(
     from training.loop import train as train_network
     from training.team import this_team
 
-    talks = this_team(device).first  # of the processes that torchrun started, one
-    chosen = given or _fitting_stores(screen.say if talks else _unsaid, room, checked)
+    if not this_team(device).first:
+        screen.fall_silent()
+    chosen = given or _fitting_stores(screen, room, checked)
     run = output or room.create().run(Path(recipe).stem)
     with screen.progress() as progress:
         summary = train_network(
@@ -95,11 +96,10 @@ def train(
             track=track.value if track else None,
             progress=progress,
         )
-    if talks:
-        _show(screen, summary)
-        following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
-        screen.next_command(command_line("anatprep", *following))
-        screen.finish(summary.as_json())
+    _show(screen, summary)
+    following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
+    screen.next_command(command_line("anatprep", *following))
+    screen.finish(summary.as_json())
 
 
 def _show(screen: Screen, summary: RunSummary) -> None:
@@ -144,11 +144,7 @@ def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words)}
 
 
-def _unsaid(_: str) -> None:
-    """Say nothing."""
-
-
-def _fitting_stores(say: Callable[[str], None], room: Workspace, recipe: Recipe) -> dict[str, Path | str]:
+def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str, Path | str]:
     """Choose for each store that the recipe names the workspace's one that fits and has most examples.
 
     Raises
@@ -156,10 +152,10 @@ def _fitting_stores(say: Callable[[str], None], room: Workspace, recipe: Recipe)
     WrongUse
         When none fits; says what is there.
     """
-    return {name: _fitting_store(say, room, recipe, name) for name in recipe.store_names()}
+    return {name: _fitting_store(screen, room, recipe, name) for name in recipe.store_names()}
 
 
-def _fitting_store(say: Callable[[str], None], room: Workspace, recipe: Recipe, name: str) -> Path:
+def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -> Path:
     from pretext_targets.store import open_store
     from training.fitting import unfit_because
 
@@ -183,5 +179,5 @@ def _fitting_store(say: Callable[[str], None], room: Workspace, recipe: Recipe, 
         raise WrongUse(f"no store to train on{role} ({found}); run `anatprep {first}` first")
     fitting = max(sizes, key=lambda path: (sizes[path], path.name))
     others += [f"{path.name} has fewer examples" for path in sizes if path != fitting]
-    say(f"training on {fitting}{role}" + (f" ({'; '.join(others)})" if others else ""))
+    screen.say(f"training on {fitting}{role}" + (f" ({'; '.join(others)})" if others else ""))
     return fitting

@@ -16,6 +16,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.spelling import unknown
+from dicomgeom.view_names import VIEWS
 
 FOLDER: Final = Path(__file__).parents[1] / "data_manifests"
 KEPT_AS: Final = "data-manifest.toml"
@@ -104,7 +106,7 @@ class DataManifest(_Checked):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    anatomy: Literal["heart", "knee"]
+    anatomy: str
     format: Literal["dicom", "nifti", "hdf5 and dicom", "npy"]
     geometry: Literal["present", "lost", "unknown"]
     """Whether the files say where a plane lies in the patient."""
@@ -160,12 +162,15 @@ def load_data_manifest(name_or_path: str | Path) -> DataManifest:
             f"or one of {', '.join(shipped_data_manifests())}"
         )
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-        return DataManifest.model_validate(content)
+        manifest = DataManifest.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUse(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         raise WrongUse(f"{path}: {'; '.join(_complaint(dict(one)) for one in error.errors())}") from error
+    faults = [unknown("view", view, VIEWS) for view in manifest.views.values() if view not in VIEWS]
+    if faults:
+        raise WrongUse(f"{path}: {'; '.join(faults)}")
+    return manifest
 
 
 def keep_data_manifest(name_or_path: str | Path, catalogue: Path) -> DataManifest:

@@ -24,6 +24,11 @@ EXIT_NOTHING_USABLE = 4
 EXIT_INTEGRITY = 5
 
 
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says, in one line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class AnatprepError(Exception):
     """Base of all errors; the text says what was found, what was expected, what to do."""
 

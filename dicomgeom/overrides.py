@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.spelling import unknown
 from dicomgeom.stack import Stack
 from dicomgeom.view_names import VIEWS
 
@@ -111,8 +112,8 @@ def _faults(entry: Any) -> list[str]:
     view = entry.get("view")
     if view is None:
         faults.append("view is missing")
-    elif view not in VIEWS:
-        faults.append(f"unknown view {view!r} (known: {', '.join(VIEWS)})")
+    elif isinstance(view, str) and view not in VIEWS:
+        faults.append(unknown("view", view, VIEWS))
     if not any(key in entry for key in known):
         faults.append(f"nothing to match; give one of {', '.join(known)}")
     return faults

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from dicomgeom.errors import IntegrityError, Unreachable, WrongUse
+from dicomgeom.errors import IntegrityError, Unreachable, WrongUse, first_line
 from pretext_targets.chunks import Held, Pieces
 from pretext_targets.place import AT_ONCE, METADATA, FileRecord, record_of_bytes
 
@@ -178,7 +178,7 @@ class Bucket:
         except FileNotFoundError:
             raise
         except (BaseError, ValueError) as error:
-            raise Unreachable(f"{self.url} cannot be reached ({_first_line(error)})") from error
+            raise Unreachable(f"{self.url} cannot be reached ({first_line(error)})") from error
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,3 @@ def _objects_below(url: str) -> Any:
     # Who writes http:// means it; for s3:// the variable AWS_ALLOW_HTTP decides.
     plain: dict[str, Any] = {"client_options": {"allow_http": True}} if url.startswith("http://") else {}
     return from_url(url, retry_config=RETRIES, **plain)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

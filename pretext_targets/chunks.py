@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from dicomgeom.errors import IntegrityError
 from pretext_targets.codecs import Codec
+from pretext_targets.schema import Field
 
 # Its own threads would write blocks in the order in which they finish, and do not survive a fork.
 blosc.use_threads = False
@@ -36,69 +37,58 @@ EMPTY_CHUNK: Final = np.uint64(2**64 - 1)
 SHUFFLES: Final = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
 
-def is_plain_layout(metadata: Mapping[str, Any], chunks: tuple[int, ...], codec: Codec | None) -> bool:
-    """Whether an array of pixels lies in files as this module reads them.
+def is_plain_layout(
+    metadata: Mapping[str, Any], one: Field, shape: tuple[int, ...], codec: Codec | None
+) -> bool:
+    """Whether an array lies in files as this module reads them.
 
     Parameters
     ----------
     metadata : mapping
         The array's zarr.json.
-    chunks : tuple of int
-        Shape of a shard, examples first.
+    one : Field
+        What it should be: pixels come in shards of single slices, small columns in plain chunks.
+    shape : tuple of int
+        Of a shard or chunk, examples first.
     codec : Codec or None
         How its chunks should be compressed.
     """
+    chunk = {"codecs": ["bytes"] if codec is None else ["bytes", "blosc"], "endian": {"little"}}
+    shards = {"inner": chunk, "chunk_shape": [1, *shape[1:]], "index": ["bytes", "crc32c"], "location": "end"}
     expected = {
-        "chunk_grid": ("regular", list(chunks)),
-        "codecs": ["sharding_indexed"],
-        "chunk_shape": [1, *chunks[1:]],
-        "inner": ["bytes"] if codec is None else ["bytes", "blosc"],
-        "index": ["bytes", "crc32c"],
-        "location": "end",
+        "chunk_grid": ("regular", list(shape)),
         "key": ("default", "/"),
+        **({"codecs": ["sharding_indexed"], **shards} if one.is_raster else chunk),
     }
     try:
-        sharding = metadata["codecs"][0]["configuration"]
-        key = metadata["chunk_key_encoding"]
-        endian = [one.get("configuration", {}).get("endian", "little") for one in sharding["codecs"]]
-        found = {
-            "chunk_grid": (
-                metadata["chunk_grid"]["name"],
-                metadata["chunk_grid"]["configuration"]["chunk_shape"],
-            ),
-            "codecs": [one["name"] for one in metadata["codecs"]],
-            "chunk_shape": sharding["chunk_shape"],
-            "inner": [one["name"] for one in sharding["codecs"]],
-            "index": [one["name"] for one in sharding["index_codecs"]],
-            "location": sharding.get("index_location", "end"),
-            "key": (key["name"], key.get("configuration", {}).get("separator", "/")),
-        }
+        return _layout(metadata, sharded=one.is_raster) == expected
     except (KeyError, IndexError, TypeError, AttributeError):
         return False
-    return found == expected and set(endian) == {"little"}
 
 
-def is_plain_column(metadata: Mapping[str, Any], chunk: tuple[int, ...]) -> bool:
-    """Whether a small array lies in files as this module reads them.
+def _layout(metadata: Mapping[str, Any], *, sharded: bool) -> dict[str, Any]:
+    """What a zarr.json says of files, defaults filled in."""
+    grid, key, codecs = metadata["chunk_grid"], metadata["chunk_key_encoding"], metadata["codecs"]
+    found = {
+        "chunk_grid": (grid["name"], grid["configuration"]["chunk_shape"]),
+        "key": (key["name"], key.get("configuration", {}).get("separator", "/")),
+    }
+    if not sharded:
+        return {**found, **_codecs(codecs)}
+    sharding = codecs[0]["configuration"]
+    return {
+        **found,
+        "codecs": [one["name"] for one in codecs],
+        "inner": _codecs(sharding["codecs"]),
+        "chunk_shape": sharding["chunk_shape"],
+        "index": [one["name"] for one in sharding["index_codecs"]],
+        "location": sharding.get("index_location", "end"),
+    }
 
-    Parameters
-    ----------
-    metadata : mapping
-        The array's zarr.json.
-    chunk : tuple of int
-        Shape of a chunk, examples first.
-    """
-    try:
-        key, codecs = metadata["chunk_key_encoding"], metadata["codecs"]
-        return (
-            metadata["chunk_grid"]["name"] == "regular"
-            and tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]) == chunk
-            and [one["name"] for one in codecs] == ["bytes", "blosc"]
-            and codecs[0].get("configuration", {}).get("endian", "little") == "little"
-            and (key["name"], key.get("configuration", {}).get("separator", "/")) == ("default", "/")
-        )
-    except (KeyError, IndexError, TypeError, AttributeError):
-        return False
+
+def _codecs(codecs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    endian = {one.get("configuration", {}).get("endian", "little") for one in codecs}
+    return {"codecs": [one["name"] for one in codecs], "endian": endian}
 
 
 def chunk_bytes(values: NDArray[Any], codec: Codec | None) -> bytes:

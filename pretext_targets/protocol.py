@@ -12,8 +12,6 @@ Views and kinds are those that a catalogue can hold: another name would match no
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -29,6 +27,7 @@ from pydantic import (
 
 from dicomgeom.errors import WrongUse
 from dicomgeom.kinds import KINDS
+from dicomgeom.spelling import unknown
 from dicomgeom.view_names import VIEWS
 
 FOLDER = Path(__file__).parent / "protocols"
@@ -233,19 +232,11 @@ def _checked(content: dict[str, Any], *, where: str) -> Protocol:
     except ValidationError as error:
         raise WrongUse(f"{where}: {'; '.join(_complaint(dict(one)) for one in error.errors())}") from error
     views = [("carrier", protocol.carrier), *(("partners", view) for view in protocol.partners)]
-    faults = [_unknown(key, "view", view, VIEWS) for key, view in views if view not in VIEWS]
-    faults += [_unknown("kinds", "kind", kind, KINDS) for kind in protocol.kinds if kind not in KINDS]
+    faults = [f"{key}: {unknown('view', view, VIEWS)}" for key, view in views if view not in VIEWS]
+    faults += [f"kinds: {unknown('kind', kind, KINDS)}" for kind in protocol.kinds if kind not in KINDS]
     if faults:
         raise WrongUse(f"{where}: {'; '.join(faults)}")
     return protocol
-
-
-def _unknown(key: str, what: str, found: str, known: Sequence[str]) -> str:
-    """A name that no catalogue holds, with the one that was meant where it can be told."""
-    lowered = {name.lower(): name for name in known}
-    near = get_close_matches(found.strip().lower(), lowered, n=1)
-    meant = f"did you mean {lowered[near[0]]}? " if near else ""
-    return f"{key}: unknown {what} {found!r}, {meant}the {what}s are {', '.join(known)}"
 
 
 def _complaint(one: dict[str, Any]) -> str:

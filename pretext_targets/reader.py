@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dicomgeom.errors import IntegrityError, WrongUse
 from pretext_targets.attributes import StoreAttributes
-from pretext_targets.chunks import ShardFile, is_plain_column, is_plain_layout, read_chunk
+from pretext_targets.chunks import ShardFile, is_plain_layout, read_chunk
 from pretext_targets.codecs import codec_of
 from pretext_targets.places import METADATA, Place, Where
 from pretext_targets.schema import Field
@@ -177,11 +177,8 @@ class StoreReader:
             except ValueError as error:
                 raise IntegrityError(f"{self.place}: the metadata of {one.name!r} is broken") from error
             shard = (self.attributes.shard, *self.attributes.shape_of(one)[1:])
-            self._plain[one.name] = (
-                is_plain_layout(metadata, shard, codec_of(one, self.attributes.compression))
-                if one.is_raster
-                else is_plain_column(metadata, shard)
-            )
+            codec = codec_of(one, self.attributes.compression)
+            self._plain[one.name] = is_plain_layout(metadata, one, shard, codec)
         return self._plain[one.name]
 
     def _shard(self, one: Field, shard: int) -> ShardFile:

@@ -41,11 +41,11 @@ def publish(store: Path, url: str, *, progress: Progress = silent) -> int:
     """
     here, there = place_of(store), place_of(url)
     attributes = open_store(here).attributes
-    shards = [_shard_files(here, one) for one in [*range(attributes.shards), -1]]
-    _refuse_other(here, there, attributes, {name for files in shards for name in files})
+    shards = {one: _shard_files(here, one) for one in [*range(attributes.shards), -1]}
+    _refuse_other(here, there, attributes, {name for files in shards.values() for name in files})
     lying = dict(there.sizes())
-    total, done, sent = sum(len(files) for files in shards), 0, 0
-    for shard, files in zip([*range(attributes.shards), -1], shards, strict=True):
+    total, done, sent = sum(len(files) for files in shards.values()), 0, 0
+    for shard, files in shards.items():
         vouched = _vouched_for(there, shard, lying)
         for name, record in files.items():
             if name not in vouched or vouched[name] != record or lying.get(name) != record.size_bytes:

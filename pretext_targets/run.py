@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import socket
-import tempfile
 import time
 from asyncio import CancelledError as AsyncioCancelledError
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from dicomgeom.errors import HalfWritten, WrongUse
@@ -20,14 +18,6 @@ from dicomgeom.progress import Progress, silent
 from dicomgeom.workers import check_one_kind, wait_for_workers
 from pretext_targets.allocation import keep_freed_memory
 from pretext_targets.shard import ShardTask, write_shard
-
-LOCAL_SETTINGS: Final[dict[str, Any]] = {
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.tick.interval": "500ms",
-    "distributed.admin.system-monitor.interval": "5s",
-    "distributed.scheduler.work-stealing": False,
-}
-"""For a cluster of our own: what only dashboards show took a fortieth of every worker's time."""
 
 TASKS_PER_WORKER = 2
 """Tasks handed out at once for each worker: enough to keep it busy, few enough to stay small."""
@@ -145,6 +135,8 @@ def write_packed(packed: bytes) -> None:
 def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     import distributed
 
+    from pretext_targets.local_cluster import local_cluster
+
     connect: Any = distributed.Client  # dask ships no types
     if scheduler is not None:
         _check_answers(scheduler)
@@ -153,36 +145,6 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         return
     with local_cluster(workers) as cluster, connect(cluster) as client:
         yield client
-
-
-@contextmanager
-def local_cluster(workers: int) -> Iterator[Any]:
-    """A dask cluster of so many processes of one thread on this machine."""
-    import dask
-    import distributed
-
-    from pretext_targets.cores import KeepToCore, cores_for
-
-    cluster: Any = distributed.LocalCluster
-    cores = cores_for(workers)
-    with (
-        tempfile.TemporaryDirectory(prefix="anatprep-") as scratch,
-        dask.config.set(LOCAL_SETTINGS),
-        cluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            # Any free port: without a dashboard the scheduler would still take 8787, or warn.
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            memory_limit=None,
-            local_directory=scratch,
-            silence_logs=logging.ERROR,
-            plugins=(KeepToCore(cores),) if cores else (),
-        ) as local,
-    ):
-        yield local
 
 
 def _check_answers(address: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import zarr
 
-from dicomgeom.errors import HalfWritten, IntegrityError
+from dicomgeom.errors import HalfWritten, IntegrityError, first_line
 from pretext_targets.attributes import (
     ATTRIBUTE,
     FORMAT,
@@ -130,7 +130,7 @@ def open_array(where: Where | Place, name: str) -> zarr.Array[Any]:
         return zarr.open_array(place.for_zarr(), path=name, mode="r", zarr_format=3)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
-            f"{place}: the array {name!r} is missing or broken ({_first_line(error)}); build the store again"
+            f"{place}: the array {name!r} is missing or broken ({first_line(error)}); build the store again"
         ) from error
 
 
@@ -167,7 +167,3 @@ def open_store(where: Where | Place, *, unfinished: bool = False) -> Store:
     if missing:
         raise IntegrityError(f"{place}: missing arrays {', '.join(missing)}; build the store again")
     return Store(place=place, attributes=attributes)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

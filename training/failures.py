@@ -6,15 +6,15 @@ What the run had saved by then stays as it is.
 from __future__ import annotations
 
 import errno
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from dicomgeom.errors import AnatprepError, IntegrityError, Unreachable, WrongUse
+from dicomgeom.errors import AnatprepError, IntegrityError, Unreachable, WrongUse, first_line
 from training.checkpoint import position_of
+from training.free_memory import room_on
 from training.run_folder import CHECKPOINT_FILE
 from training.tasks.task import Batch
 
@@ -81,7 +81,6 @@ def too_large(batch: int, members: int, device: torch.device, step: Callable[[in
     step
         Does the step with so many images on this member, without changing the weights.
     """
-    gc.collect()
     room_bytes = room_on(device)
     told = f"a batch of {batch} does not fit into the {room_bytes / 1e9:.1f} GB of {device}"
     try:
@@ -92,12 +91,6 @@ def too_large(batch: int, members: int, device: torch.device, step: Callable[[in
     if not 0 < fits < batch:
         return f"{told}, nor would a few images: set a smaller backbone.width, in a new folder"
     return f"{told}; about {fits} would: set batch_size={fits} or a smaller backbone.width, in a new folder"
-
-
-def room_on(device: torch.device) -> int:
-    """Bytes of a GPU that this process has or could have."""
-    torch.cuda.empty_cache()
-    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
 
 
 def peak_on(device: torch.device, work: Callable[[], None]) -> int:
@@ -125,9 +118,8 @@ def told_in_one_line(run: Path) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise WrongUse(
             "the GPU has too little free memory outside the steps, as to begin or to validate "
-            f"({(str(error).splitlines() or ['out of memory'])[0]}); {kept(run)}: end what else runs on it "
-            "or take --device cpu and run the same command again, or set a smaller backbone.width in a new "
-            "folder"
+            f"({first_line(error)}); {kept(run)}: end what else runs on it or take --device cpu and run the "
+            "same command again, or set a smaller backbone.width in a new folder"
         ) from error
     except OSError as error:
         if error.errno not in NO_ROOM:

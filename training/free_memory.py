@@ -27,6 +27,13 @@ def free_on(device: torch.device) -> int:
     )
 
 
+def room_on(device: torch.device) -> int:
+    """Bytes of a GPU that this process has in use or could have, once torch has let go of what lies idle."""
+    could = free_on(device)
+    torch.cuda.empty_cache()
+    return could + torch.cuda.memory_allocated(device)
+
+
 def could_have(free_bytes: int, reserved_bytes: int, allocated_bytes: int) -> int:
     """What the driver calls free, and what torch keeps reserved of the rest without using it."""
     return free_bytes + reserved_bytes - allocated_bytes

@@ -8,15 +8,18 @@ another. Begun anew it drives noise into a trained backbone: the cross-entropy o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from dicomgeom.errors import AnatprepError
-from training.model import Model, read_model
+from training.model import Model
 from training.recipe import Recipe
 from training.tasks.task import Task
+
+OF_TASKS = "_tasks."
+"""Where a model keeps its tasks."""
 
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 """Statistics that batch norm keeps beside its weights; other buffers are a run's own."""
@@ -31,17 +34,16 @@ class LearnedTask:
     tensors: dict[str, Tensor]
 
 
-def learned_tasks(weights: Path) -> tuple[LearnedTask, ...]:
-    """The tasks in a weights file of this program; none where another program wrote it."""
-    try:
-        model, configuration = read_model(weights)
-    except AnatprepError:
-        return ()
-    recipe = configuration.recipe
-    return tuple(
-        LearnedTask(stream.task, task.outputs, head_of(task))
-        for stream, task in zip(recipe.streams, map(model.task, recipe.labels()), strict=True)
-    )
+def learned_tasks(tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> tuple[LearnedTask, ...]:
+    """The tasks in a weights file, of its tensors and of what it says of its heads (see `write_weights`)."""
+    found = []
+    for label, one in told.items():
+        prefix = f"{OF_TASKS}{label}."
+        own = {
+            name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)
+        }
+        found.append(LearnedTask(one["task"], tuple(one["outputs"]), own))
+    return tuple(found)
 
 
 def head_of(task: Task) -> dict[str, Tensor]:
@@ -66,13 +68,13 @@ def take_heads(model: Model, recipe: Recipe, learned: tuple[LearnedTask, ...]) -
     for label, stream in zip(recipe.labels(), recipe.streams, strict=True):
         task = model.task(label)
         for one in learned:
-            if one.task == stream.task and one.outputs == task.outputs and _same_shapes(task, one.tensors):
-                task.load_state_dict(one.tensors, strict=False)
+            if one.task == stream.task and one.outputs == task.outputs and _fit(task, one.tensors):
+                task.load_state_dict({name: one.tensors[name] for name in head_of(task)}, strict=False)
                 taken.append(label)
                 break
     return taken
 
 
-def _same_shapes(task: Task, tensors: dict[str, Tensor]) -> bool:
+def _fit(task: Task, tensors: Mapping[str, Tensor]) -> bool:
     own = head_of(task)
-    return own.keys() == tensors.keys() and all(own[name].shape == tensors[name].shape for name in own)
+    return own.keys() <= tensors.keys() and all(own[name].shape == tensors[name].shape for name in own)

@@ -19,7 +19,7 @@ from training.checkpoint import Position
 from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
 from training.failures import told_in_one_line
-from training.heads import learned_tasks, take_heads
+from training.heads import take_heads
 from training.mixed_precision import told_of_precision
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
@@ -174,7 +174,7 @@ def _begin_with(
     transfer = None
     if initial is not None:
         table = load_into(model.backbone, initial, recipe.init.least_coverage)
-        heads = take_heads(model, recipe, learned_tasks(initial.path)) if recipe.init.heads else []
+        heads = take_heads(model, recipe, initial.learned) if recipe.init.heads else []
         transfer = {**table.as_json(), "heads": heads}
         if initial.seen is None or not initial.seen.ancestors_known:
             notes.append(

@@ -1,7 +1,7 @@
 """A backbone with the tasks of a recipe: made from settings, written and read as safetensors.
 
 The metadata of a weights file says all that is needed to use it: the recipe, the facts of each stream's
-store, and which parts of the backbone the training reached.
+store, which parts of the backbone the training reached, and of each head the task and what its outputs mean.
 """
 
 from __future__ import annotations
@@ -128,7 +128,11 @@ class Configuration:
 def write_weights(path: Path, model: Model, configuration: Configuration) -> None:
     """Write all weights of backbone and heads, with their configuration, whole or not at all."""
     tensors = {name: values.detach().cpu().contiguous() for name, values in model.state_dict().items()}
-    metadata = {METADATA_KEY: json.dumps(configuration.as_json(), sort_keys=True)}
+    streams = zip(configuration.recipe.labels(), configuration.recipe.streams, strict=True)
+    heads = {
+        label: {"task": stream.task, "outputs": list(model.task(label).outputs)} for label, stream in streams
+    }
+    metadata = {METADATA_KEY: json.dumps({**configuration.as_json(), "heads": heads}, sort_keys=True)}
     write_atomically(path, save(tensors, metadata))
 
 

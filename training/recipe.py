@@ -7,7 +7,6 @@ Keys that the model does not know are refused by name.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import tomllib
@@ -19,6 +18,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.spelling import meant
 from training.settings import (
     AugmentSettings,
     BackboneSettings,
@@ -172,7 +172,7 @@ def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
     name = str(name_or_path)
     if name not in shipped_recipes():
         raise WrongUse(
-            f"there is no recipe called {name!r}{_suggestion(name, shipped_recipes())}; shipped are: "
+            f"there is no recipe called {name!r}{meant(name, shipped_recipes())}; shipped are: "
             f"{', '.join(shipped_recipes())}; or give the path of a .toml file"
         )
     return (resources.files("training") / RECIPE_FOLDER / f"{name}.toml").read_text(encoding="utf-8"), name
@@ -218,7 +218,7 @@ def _explained(problem: Any) -> str:
     way = [str(step) for step in problem["loc"]]
     key = ".".join(way)
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{_suggestion(way[-1], _known_keys(way[:-1]))}"
+        return f"unknown key {key!r}{meant(way[-1], _known_keys(way[:-1]))}"
     if problem["type"] == "missing":
         return f"{key!r} is missing"
     said = str(problem["msg"]).removeprefix("Value error, ")
@@ -241,8 +241,3 @@ def _known_keys(way: list[str]) -> tuple[str, ...]:
 
 def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _suggestion(word: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""

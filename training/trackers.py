@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, first_line
 from training.checkpoint import write_json
 from training.recipe import Recipe
 
@@ -184,11 +184,6 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
         else:
             found.append((prefix + key, value))
     return found
-
-
-def first_line(error: BaseException) -> str:
-    """Of an error's text, or its kind where it has none."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def show_aside(error: BaseException) -> None:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from training.backbones import Backbone
+from training.heads import LearnedTask, learned_tasks
 from training.model import read_safetensors
 from training.run_file import DONE, RUN_FILE, read_run
 from training.seen_patients import SEEN_FILE, SeenPatients, read_seen_patients
@@ -54,8 +55,8 @@ class InitialWeights:
         Whom they were trained on, earlier ancestors included; None when nothing is known of that.
     width
         Of the network they come from, where known.
-    path
-        Of the file.
+    learned
+        Tasks with their heads; none of another program's file.
     """
 
     tensors: dict[str, Tensor]
@@ -63,7 +64,7 @@ class InitialWeights:
     sha256: str
     seen: SeenPatients | None
     width: int | None
-    path: Path
+    learned: tuple[LearnedTask, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read_initial_weights(source: Path) -> InitialWeights:
         hashlib.sha256(path.read_bytes()).hexdigest(),
         read_seen_patients(path.parent) if path.with_name(SEEN_FILE).is_file() else None,
         metadata.get("recipe", {}).get("backbone", {}).get("width"),
-        path,
+        learned_tasks(tensors, metadata.get("heads", {})),
     )
 
 

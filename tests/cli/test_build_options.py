@@ -81,8 +81,8 @@ def test_a_grid_that_makes_no_sense_is_wrong_use(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (('carrier = "SAX"', 'carrier = "SAXX"'), "did you mean SAX?"),
-        (('kinds = ["cine"]', 'kinds = ["cines"]'), "did you mean cine?"),
+        (('carrier = "SAX"', 'carrier = "SAXX"'), "did you mean 'SAX'?"),
+        (('kinds = ["cine"]', 'kinds = ["cines"]'), "did you mean 'cine'?"),
     ],
 )
 def test_a_view_or_kind_that_is_mistyped_is_wrong_use(

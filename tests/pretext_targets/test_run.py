@@ -17,7 +17,8 @@ import pytest
 
 from dicomgeom.errors import EXIT_INTEGRITY, HalfWritten
 from pretext_targets.build import BuildPlan, build
-from pretext_targets.run import LOCAL_SETTINGS, local_cluster, run_shards
+from pretext_targets.local_cluster import LOCAL_SETTINGS, local_cluster
+from pretext_targets.run import run_shards
 from tests.pretext_targets.conftest import SHARD
 from tests.pretext_targets.test_build import HOUSE, content_of
 

@@ -65,8 +65,11 @@ def test_a_scheduler_to_which_no_worker_comes_ends_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_nobody_is_waited_for_when_no_shard_is_missing() -> None:
+def test_nobody_is_asked_when_no_shard_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(pretext_targets.run, "_client", lambda *given: asked.append(given))
     run_shards(iter([]), 0, scheduler="tcp://127.0.0.1:9")
+    assert asked == []
 
 
 def test_workers_that_come_late_are_given_work(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pretext_targets.reader import StoreReader
 from training.data import facts_of
-from training.heads import head_of, learned_tasks, take_heads
+from training.heads import head_of, take_heads
 from training.loop import train
 from training.model import make_model, read_model
 from training.recipe import Recipe
 from training.tasks.task import StoreFacts
-from training.transfer import WEIGHTS_FILE
+from training.transfer import WEIGHTS_FILE, read_initial_weights
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -40,7 +40,7 @@ def test_a_pretext_that_is_trained_on_keeps_its_head(
     parent, configuration = read_model(tmp_path / "pretext" / WEIGHTS_FILE)
     facts = configuration.facts["app"]
     model = make_model(replay, [facts_with_structures(labelled_store), facts])
-    taken = take_heads(model, replay, learned_tasks(tmp_path / "pretext" / WEIGHTS_FILE))
+    taken = take_heads(model, replay, read_initial_weights(tmp_path / "pretext").learned)
     assert taken == ["app"]
     assert all(
         torch.equal(values, head_of(parent.task("app"))[name])
@@ -76,5 +76,5 @@ def test_a_segmentation_keeps_its_head_only_for_the_same_structures(
 
 
 def test_a_file_of_another_program_has_no_heads(tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors").write_bytes(b"nothing of ours")
-    assert learned_tasks(tmp_path / "weights.safetensors") == ()
+    save_file({"_tasks.app.head.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+    assert read_initial_weights(tmp_path / "other.safetensors").learned == ()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +104,7 @@ def test_encoder_and_decoder_are_handed_on_and_the_output_convolution_is_not(
     assert not any("head" in name for name in given_weights)
     torch.manual_seed(9)
     fresh = BasicUNetBackbone(4)
-    table = load_into(fresh, InitialWeights(given_weights, ("encoder", "decoder"), "", None, 4, Path()), 1.0)
+    table = load_into(fresh, InitialWeights(given_weights, ("encoder", "decoder"), "", None, 4), 1.0)
     assert table.coverage == 1.0
     assert all(torch.equal(values, fresh.state_dict()[name]) for name, values in given_weights.items())
 

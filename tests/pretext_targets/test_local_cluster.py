@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pretext_targets.run import local_cluster
+from pretext_targets.local_cluster import local_cluster
 
 USABLE = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
