@@ -1,8 +1,13 @@
-"""A real S3 server on the loopback, by moto, and a bucket of its own for a test."""
+"""A real S3 server on the loopback, by moto, and a bucket of its own for a test.
+
+Or a folder of its own in the bucket that ANATPREP_TEST_BUCKET names (`az://stores`), with the credentials of
+the environment.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -23,8 +28,12 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of its own, and the environment that leads there."""
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where a test may put its store, and the environment that leads there."""
+    mine = uuid.uuid4().hex
+    if own := os.environ.get("ANATPREP_TEST_BUCKET"):
+        return f"{own.rstrip('/')}/{mine}/hearts/sax.zarr"
+    server = request.getfixturevalue("server")
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -35,6 +44,5 @@ def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     import boto3  # type: ignore[import-not-found]
 
-    bucket = f"stores-{uuid.uuid4().hex}"
-    boto3.client("s3", endpoint_url=server, region_name="us-east-1").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}/hearts/sax.zarr"
+    boto3.client("s3", endpoint_url=server, region_name="us-east-1").create_bucket(Bucket=f"stores-{mine}")
+    return f"s3://stores-{mine}/hearts/sax.zarr"

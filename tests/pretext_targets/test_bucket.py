@@ -97,7 +97,8 @@ def test_two_workers_put_the_same_bytes(plan: BuildPlan, built: Path, url: str) 
 def test_a_server_that_goes_away_leaves_what_is_there_and_the_build_goes_on_when_it_is_back(
     plan: BuildPlan, built: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = os.environ["AWS_ENDPOINT_URL"]
+    if not (address := os.environ.get("AWS_ENDPOINT_URL", "")):
+        pytest.skip("the server's address is not ours to change: AWS_ENDPOINT_URL is not set")
     monkeypatch.setitem(bucket.RETRIES, "max_retries", 1)
 
     def cut(what: str, *, done: int, total: int) -> None:
