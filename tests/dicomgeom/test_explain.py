@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from dicomgeom.catalogue import Catalogue, open_catalogue
 from dicomgeom.errors import WrongUse
 from dicomgeom.explain import explain
 from dicomgeom.index import index
+from dicomgeom.privacy import hashed
 from tests.helpers.dicom_files import axial, uid, write_mr
 from tests.helpers.real import PROJECT
 from tests.helpers.special_files import mosaic_dataset, save
@@ -124,3 +126,31 @@ def test_every_word_that_refuses_a_file_is_listed() -> None:
         said |= set(re.findall(r"^REASON: Final = \"([a-z-]+)\"", source, re.MULTILINE))
     assert said <= set(reasons.FILE_REASONS), said - set(reasons.FILE_REASONS)
     assert {"siemens-mosaic", "no-position", "dead-link"} <= said
+
+
+def test_explain_tells_what_was_measured_for_a_stack_a_file_a_uid_and_a_patient(
+    export: Path, tmp_path: Path
+) -> None:
+    (export / "notes.dcm").write_text("text")
+    index([export], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    sax = catalogue.stacks.filter(pl.col("view") == "SAX")["stack_id"].item()
+    told = "\n".join(explain(catalogue, sax))
+    assert "angle of the normal to (1, -1, -1)" in told
+    assert "cut by 4CH in 6 of its slices" in told
+    assert "not-dicom" in explain(catalogue, "notes.dcm")[0]
+    image = catalogue.images.row(0, named=True)
+    for name in ("sop_instance_uid", "series_instance_uid", "study_instance_uid", "patient_key", "path"):
+        assert len(explain(catalogue, image[name])) > 2
+    with pytest.raises(WrongUse, match="nothing in the catalogue"):
+        explain(catalogue, "unheard of")
+
+
+def test_explain_traces_the_keys_that_reports_and_stores_print(export: Path, tmp_path: Path) -> None:
+    index([export], tmp_path / "catalogue")
+    catalogue = open_catalogue(tmp_path / "catalogue")
+    stack = catalogue.stacks.row(0, named=True)
+    for name in (stack["stack_id"], stack["study_instance_uid"]):
+        key = hashed(catalogue.salt, name).hex()
+        assert explain(catalogue, key[:10]) == explain(catalogue, key) == explain(catalogue, name)
+    assert explain(catalogue, stack["patient_key"][:10]) == explain(catalogue, stack["patient_key"])

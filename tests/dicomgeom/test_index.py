@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -16,20 +9,11 @@ import pydicom
 import pytest
 
 from dicomgeom.catalogue import TABLES, open_catalogue, schema_of, verify_catalogue
-from dicomgeom.errors import HalfWritten, IntegrityError, NothingUsable, WrongUse, WrongVersion
-from dicomgeom.explain import explain
+from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.index import index
-from dicomgeom.privacy import hashed
 from tests.dicomgeom.test_views import exam
+from tests.helpers.catalogues import assert_same_tables
 from tests.helpers.dicom_files import axial, uid, write_mr
-from tests.helpers.real import PROJECT
-
-CANARY = "Zyxwvut"
-
-
-@pytest.fixture
-def export(tmp_path: Path) -> Path:
-    return exam(tmp_path / "export", ["SAX", "4CH", "2CH"])
 
 
 def test_every_path_has_one_row_with_its_verdict(export: Path, tmp_path: Path) -> None:
@@ -108,151 +92,6 @@ def test_a_folder_that_holds_something_else_is_never_overwritten(export: Path, t
     with pytest.raises(WrongUse, match="not empty and not a catalogue"):
         index([export], other)
     assert [p.name for p in other.iterdir()] == ["thesis.tex"]
-
-
-def test_a_catalogue_that_is_none_half_written_or_of_another_version_says_so(
-    export: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(IntegrityError, match="not a catalogue"):
-        open_catalogue(tmp_path)
-    index([export], tmp_path / "catalogue")
-    marker = tmp_path / "catalogue" / "catalogue.json"
-    sound = json.loads(marker.read_text())
-    for change, error in (
-        ({"state": "writing"}, HalfWritten),
-        ({"version": 99}, WrongVersion),
-        ({"format": "something"}, IntegrityError),
-    ):
-        marker.write_text(json.dumps(sound | change))
-        with pytest.raises(error):
-            open_catalogue(tmp_path / "catalogue")
-    marker.write_text("{")
-    with pytest.raises(IntegrityError, match="damaged"):
-        open_catalogue(tmp_path / "catalogue")
-
-
-def test_a_half_written_catalogue_is_finished_by_the_same_command(export: Path, tmp_path: Path) -> None:
-    index([export], tmp_path / "catalogue")
-    marker = tmp_path / "catalogue" / "catalogue.json"
-    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"state": "writing"}))
-    (tmp_path / "catalogue" / "lines.parquet").unlink()
-    assert index([export], tmp_path / "catalogue").read == 24
-    assert verify_catalogue(tmp_path / "catalogue") == []
-
-
-def test_a_flipped_byte_in_any_table_is_found(export: Path, tmp_path: Path) -> None:
-    index([export], tmp_path / "catalogue")
-    for name in TABLES:
-        path = tmp_path / "catalogue" / f"{name}.parquet"
-        sound = path.read_bytes()
-        broken = bytearray(sound)
-        broken[len(broken) // 2] ^= 1
-        path.write_bytes(broken)
-        assert any(name in problem for problem in verify_catalogue(tmp_path / "catalogue"))
-        path.write_bytes(sound)
-
-
-def killed_index(export: Path, target: Path, salt: Path, wait_s: float) -> None:
-    """Start an index in another process and kill it after a while."""
-    code = (
-        "import sys; from pathlib import Path; from dicomgeom.index import index;"
-        "from dicomgeom import reading; reading.JOURNAL_S = 0;"
-        "print('go', flush=True);"
-        "index([Path(sys.argv[1])], Path(sys.argv[2]), salt_file=Path(sys.argv[3]))"
-    )
-    command = [sys.executable, "-c", code, str(export), str(target), str(salt)]
-    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(wait_s)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-
-
-def assert_same_tables(one: Path, other: Path) -> None:
-    """Compare all tables of two catalogues."""
-    for name in TABLES:
-        assert getattr(open_catalogue(one), name).equals(getattr(open_catalogue(other), name)), name
-
-
-@pytest.fixture
-def salt(tmp_path: Path) -> Path:
-    path = tmp_path / "salt"
-    path.write_text("0123456789abcdef0123456789abcdef")
-    return path
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_catalogue(
-    tmp_path: Path, salt: Path, kills: int
-) -> None:
-    export = tmp_path / "export"
-    for number in range(4):
-        exam(export / str(number), ["SAX", "4CH", "2CH"])
-    index([export], tmp_path / "whole", salt_file=salt)
-    moments = random.Random(kills)
-    for number in range(kills):
-        target = tmp_path / f"killed{number}"
-        killed_index(export, target, salt, wait_s=moments.uniform(0, 0.5))
-        killed_index(export, target, salt, wait_s=moments.uniform(0, 0.2))
-        index([export], target, salt_file=salt)
-        assert verify_catalogue(target) == []
-        assert_same_tables(tmp_path / "whole", target)
-        assert not (target / ".journal").exists()
-
-
-def test_what_an_interrupted_run_has_read_is_not_read_again(
-    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dicomgeom.reading.BATCH_FILES", (5, 5))
-
-    def interrupt(what: str, *, done: int, total: int | None) -> None:
-        if what == "reading headers" and done == 15:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        index([export], tmp_path / "catalogue", progress=interrupt)
-    with pytest.raises(HalfWritten):
-        open_catalogue(tmp_path / "catalogue")
-    (export / "0-0").unlink()
-    (export / "0-1").write_text("now it is text")
-    summary = index([export], tmp_path / "catalogue")
-    assert summary.read == 24 - 1 - 15 + 2
-    assert summary.files == {"ok": 22, "skipped": 1}
-    assert verify_catalogue(tmp_path / "catalogue") == []
-
-
-def test_what_a_run_killed_behind_its_last_table_leaves_is_swept_up(export: Path, tmp_path: Path) -> None:
-    index([export], tmp_path / "catalogue")
-    for left in (".journal/0123/4567-89", ".spool-1"):
-        (tmp_path / "catalogue" / left).mkdir(parents=True)
-    assert index([export], tmp_path / "catalogue").read == 0
-    assert not [path.name for path in (tmp_path / "catalogue").iterdir() if path.is_dir()]
-
-
-def test_a_half_written_journal_is_not_believed(
-    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dicomgeom.reading.BATCH_FILES", (5, 5))
-    monkeypatch.setattr("dicomgeom.reading.JOURNAL_S", 0)
-
-    def interrupt(what: str, *, done: int, total: int | None) -> None:
-        if what == "sorting images into stacks" or done == total:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        index([export], tmp_path / "catalogue", progress=interrupt)
-    parts = sorted(path for path in (tmp_path / "catalogue" / ".journal").glob("*/*"))
-    assert len(parts) == 5
-    headers = parts[0] / "headers.parquet"
-    headers.write_bytes(headers.read_bytes()[:-40])
-    (parts[1] / "files.parquet").unlink()
-    parts[2].rename(parts[2].with_name(".new-1"))
-    summary = index([export], tmp_path / "catalogue")
-    assert summary.files == {"ok": 24}
-    assert 9 <= summary.read <= 15
-    assert verify_catalogue(tmp_path / "catalogue") == []
 
 
 def test_several_workers_and_dask_make_the_same_catalogue_as_one(tmp_path: Path, salt: Path) -> None:
@@ -342,36 +181,6 @@ def test_another_option_sorts_anew_without_reading_again(export: Path, tmp_path:
     assert len(open_catalogue(tmp_path / "catalogue").lines) == 0
 
 
-def test_a_file_that_could_not_be_opened_is_tried_again(export: Path, tmp_path: Path) -> None:
-    away = export / "0-0"
-    held = away.read_bytes()
-    index([export], tmp_path / "catalogue")
-    before = open_catalogue(tmp_path / "catalogue").files
-    locked = before.with_columns(
-        pl.when(pl.col("path") == "0-0").then(pl.lit("cannot-open")).otherwise("reason").alias("reason")
-    )
-    locked.write_parquet(tmp_path / "catalogue" / "files.parquet")
-    assert away.read_bytes() == held
-    assert index([export], tmp_path / "catalogue").read == 1
-    assert open_catalogue(tmp_path / "catalogue").files.equals(before)
-
-
-def test_the_catalogue_is_private_and_holds_no_name(tmp_path: Path) -> None:
-    for phase in range(3):
-        write_mr(
-            tmp_path / "export" / str(phase), axial(), TriggerTime=phase, PatientName=CANARY,
-            PatientID=f"{CANARY}-7", PatientBirthDate="19600101", AccessionNumber=CANARY,
-            PatientAddress=CANARY, ReferringPhysicianName=CANARY, InstitutionName=CANARY,
-        )  # fmt: skip
-    index([tmp_path / "export"], tmp_path / "catalogue")
-    assert (tmp_path / "catalogue").stat().st_mode & 0o777 == 0o700
-    catalogue = open_catalogue(tmp_path / "catalogue")
-    for name in TABLES:
-        text = str(getattr(catalogue, name).to_dicts())
-        assert CANARY not in text
-        assert "19600101" not in text
-
-
 def test_equal_patients_have_equal_keys_under_one_salt_and_split_alike_under_any(
     export: Path, tmp_path: Path
 ) -> None:
@@ -385,47 +194,6 @@ def test_equal_patients_have_equal_keys_under_one_salt_and_split_alike_under_any
     assert one["split_position"][0] == three["split_position"][0]
     with pytest.raises(WrongUse, match="another salt"):
         index([export], tmp_path / "three", salt_file=salt)
-
-
-def test_a_second_index_of_the_same_catalogue_is_refused_while_one_runs(export: Path, tmp_path: Path) -> None:
-    refused = []
-
-    def progress(what: str, *, done: int, total: int | None) -> None:
-        if what == "reading headers" and done == 0:
-            with pytest.raises(WrongUse, match="another index"):
-                index([export], tmp_path / "catalogue")
-            refused.append(done)
-
-    index([export], tmp_path / "catalogue", progress=progress)
-    assert refused
-
-
-def test_explain_tells_what_was_measured_for_a_stack_a_file_a_uid_and_a_patient(
-    export: Path, tmp_path: Path
-) -> None:
-    (export / "notes.dcm").write_text("text")
-    index([export], tmp_path / "catalogue")
-    catalogue = open_catalogue(tmp_path / "catalogue")
-    sax = catalogue.stacks.filter(pl.col("view") == "SAX")["stack_id"].item()
-    told = "\n".join(explain(catalogue, sax))
-    assert "angle of the normal to (1, -1, -1)" in told
-    assert "cut by 4CH in 6 of its slices" in told
-    assert "not-dicom" in explain(catalogue, "notes.dcm")[0]
-    image = catalogue.images.row(0, named=True)
-    for name in ("sop_instance_uid", "series_instance_uid", "study_instance_uid", "patient_key", "path"):
-        assert len(explain(catalogue, image[name])) > 2
-    with pytest.raises(WrongUse, match="nothing in the catalogue"):
-        explain(catalogue, "unheard of")
-
-
-def test_explain_traces_the_keys_that_reports_and_stores_print(export: Path, tmp_path: Path) -> None:
-    index([export], tmp_path / "catalogue")
-    catalogue = open_catalogue(tmp_path / "catalogue")
-    stack = catalogue.stacks.row(0, named=True)
-    for name in (stack["stack_id"], stack["study_instance_uid"]):
-        key = hashed(catalogue.salt, name).hex()
-        assert explain(catalogue, key[:10]) == explain(catalogue, key) == explain(catalogue, name)
-    assert explain(catalogue, stack["patient_key"][:10]) == explain(catalogue, stack["patient_key"])
 
 
 def test_lines_of_assumed_frames_are_marked_and_left_out_when_frames_are_strict(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.pretext_targets.test_build import HOUSE
+from tests.helpers.real import PROJECT
 
 FAULTS = """
 import resource, sys
@@ -29,7 +29,7 @@ def page_faults(how: str) -> int:
     """Of a process that makes 400 arrays of 800 kB one after the other, with dask's setting."""
     environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
     command = [sys.executable, "-c", FAULTS, how]
-    done = subprocess.run(command, cwd=HOUSE, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
     return int(done.stdout)
 
 

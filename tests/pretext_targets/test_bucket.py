@@ -31,8 +31,9 @@ from pretext_targets.reader import StoreReader, open_reader
 from pretext_targets.remote import publish
 from pretext_targets.store import open_store
 from pretext_targets.verify import verify_store
+from tests.helpers.built_stores import KILLED, content_of
+from tests.helpers.real import PROJECT
 from tests.pretext_targets.conftest import SHARD
-from tests.pretext_targets.test_build import HOUSE, KILLED, content_of
 from tests.pretext_targets.test_kill import BUILD, KILLS
 
 
@@ -61,7 +62,7 @@ def test_a_build_at_a_url_killed_before_a_row_goes_on_there(
     plan: BuildPlan, catalogue: Catalogue, built: Path, url: str
 ) -> None:
     command = [sys.executable, "-c", KILLED, str(catalogue.folder), url, "before a row"]
-    ended = subprocess.run(command, cwd=HOUSE, check=False, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     with pytest.raises(HalfWritten, match="half-written; run the same build-targets command again"):
         open_store(url)
@@ -78,7 +79,7 @@ def test_a_build_at_a_url_killed_at_a_random_moment_is_finished_bit_for_bit(
     seed = os.environ.get("ANATPREP_KILL_SEED", str(time.time_ns()))
     moment_s = random.Random(f"{seed} bucket {number}").uniform(0, 2.0)
     command = [sys.executable, "-c", BUILD, str(catalogue.folder), url]
-    with subprocess.Popen(command, cwd=HOUSE, stdout=subprocess.PIPE) as running:
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"planned\n"
         time.sleep(moment_s)

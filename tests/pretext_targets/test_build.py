@@ -1,43 +1,25 @@
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of
-from dicomgeom.errors import EXIT_INTEGRITY, HalfWritten, IntegrityError, WrongUse
+from dicomgeom.errors import IntegrityError, WrongUse
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from pretext_targets.build import BuildPlan, build, plan_build
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
-from pretext_targets.folder import WORKING, Folder
+from pretext_targets.folder import WORKING
 from pretext_targets.frames import encode
-from pretext_targets.lock import only_one_build
 from pretext_targets.protocol import Protocol
 from pretext_targets.reader import StoreReader
 from pretext_targets.resample import resample
-from pretext_targets.store import open_store
 from pretext_targets.verify import verify_store
+from tests.helpers.built_stores import content_of
 from tests.pretext_targets.conftest import PATIENT_NAME, PATIENTS, SHARD, STUDY_DATE, write_heart
-
-HOUSE = Path(__file__).parents[2]
-
-
-def content_of(store: Path) -> dict[str, bytes]:
-    """Every file of a store."""
-    return {
-        path.relative_to(store).as_posix(): path.read_bytes()
-        for path in sorted(store.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_an_image_comes_back_within_a_hundred_thousandth_of_its_range(built: Path, plan: BuildPlan) -> None:
@@ -176,107 +158,6 @@ def test_a_cluster_of_threads_writes_shards_of_nothing_but_fill_value_too(
     assert verify_store(tmp_path / "there.zarr") == []
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from types import SimpleNamespace
-from dicomgeom.catalogue import open_catalogue
-from pretext_targets import folder, shard
-from pretext_targets.build import build, plan_build
-from pretext_targets.protocol import load_protocol
-
-catalogue, store, moment = sys.argv[1:]
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def die_after(calls, original):
-    left = [calls]
-    def replacement(*given, **named):
-        left[0] -= 1
-        return die() if left[0] < 0 else original(*given, **named)
-    return replacement
-
-if moment == "before a row":
-    shard.write_row = die_after(2, shard.write_row)
-if moment == "among a shard's files":
-    # Each shard moves 24 files in, and then its row.
-    folder.os = SimpleNamespace(**vars(os) | {"replace": die_after(62, os.replace)})
-if moment == "before the end":
-    import pretext_targets.build
-    pretext_targets.build.finish = die
-progress = die if moment == "at once" else (
-    lambda what, *, done, total: die() if moment == "between shards" and done == 2 else None)
-protocol = load_protocol("cardiac-sax").with_changes(rows=36, columns=40, spacing_mm=5.5)
-build(plan_build(open_catalogue(Path(catalogue)), protocol), store, shard=7, progress=progress)
-"""
-
-
-@pytest.mark.parametrize(
-    ("moment", "kept"),
-    [
-        ("at once", 0),
-        ("between shards", 2),
-        ("among a shard's files", 2),
-        ("before a row", 2),
-        ("before the end", 4),
-    ],
-)
-def test_a_killed_build_is_finished_bit_for_bit(
-    moment: str, kept: int, plan: BuildPlan, catalogue: Catalogue, built: Path, tmp_path: Path
-) -> None:
-    store = tmp_path / "store.zarr"
-    command = [sys.executable, "-c", KILLED, str(catalogue.folder), str(store), moment]
-    ended = subprocess.run(command, cwd=HOUSE, check=False, capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-    with pytest.raises(HalfWritten, match="half-written"):
-        open_store(store)
-    assert any("half-written" in problem for problem in verify_store(store))
-    summary = build(plan, store, shard=SHARD)
-    assert (summary.shards_kept, summary.shards_written) == (kept, 4 - kept)
-    assert content_of(store) == content_of(built)
-
-
-def test_finished_shards_are_not_touched(plan: BuildPlan, built: Path, tmp_path: Path) -> None:
-    store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
-    (store / "manifest" / "000002.json").unlink()
-    other = store / "image" / "c" / "1" / "0" / "0"
-    before = os.stat(other).st_ino, os.stat(other).st_mtime_ns
-    summary = build(plan, store)
-    assert (summary.shards_written, summary.shards_kept) == (1, 3)
-    assert (os.stat(other).st_ino, os.stat(other).st_mtime_ns) == before
-    assert content_of(store) == content_of(built)
-
-
-def test_a_shard_whose_file_went_missing_is_written_again(
-    plan: BuildPlan, built: Path, tmp_path: Path
-) -> None:
-    store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
-    (store / "box_mask" / "c" / "1" / "0" / "0").unlink()
-    assert build(plan, store).shards_written == 1
-    assert content_of(store) == content_of(built)
-
-
-def test_what_a_killed_process_was_writing_is_taken_away_by_the_next_build(
-    plan: BuildPlan, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
-    (store / "manifest" / "000002.json").unlink()
-
-    def killed(*_: object) -> None:
-        raise InterruptedError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", killed)
-        patched.setattr(Path, "unlink", lambda *_, **__: None)  # the killed do not clear up
-        with pytest.raises(InterruptedError):
-            Folder(store).put("manifest/000002.json", b"half a row")
-    left = [path for path in store.rglob("*") if path.is_file() and path.read_bytes() == b"half a row"]
-    assert len(left) == 1
-    build(plan, store, shard=SHARD)
-    assert content_of(store) == content_of(built)
-
-
 def test_another_protocol_is_refused_and_nothing_is_changed(
     catalogue: Catalogue, protocol: Protocol, built: Path
 ) -> None:
@@ -308,41 +189,6 @@ def test_another_compression_than_the_store_was_begun_with_is_refused(
     assert build(plan, tmp_path / "store.zarr").shards_kept == 4
 
 
-def test_a_full_disk_keeps_what_is_there_and_the_build_goes_on_when_there_is_room(
-    plan: BuildPlan, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original, store = os.fsync, tmp_path / "store.zarr"
-    rows = store / "manifest"
-
-    def full(descriptor: int) -> None:
-        if rows.is_dir() and len(list(rows.glob("*.json"))) == 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        original(descriptor)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(HalfWritten, match="half-written: No space left on device; finished shards") as raised:
-        build(plan, store, shard=SHARD)
-    assert raised.value.exit_code == EXIT_INTEGRITY
-    monkeypatch.undo()
-    assert sorted(path.name for path in rows.iterdir()) == ["000000.json", "000001.json"]
-    assert not list((store / WORKING).glob("*/*"))
-    summary = build(plan, store, shard=SHARD)
-    assert (summary.shards_kept, summary.shards_written) == (2, 2)
-    assert content_of(store) == content_of(built)
-
-
-def test_a_disk_that_is_full_from_the_start_is_another_output(
-    plan: BuildPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(WrongUse, match=r"cannot be written \(No space left on device\); give another output"):
-        build(plan, tmp_path / "store.zarr")
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_folder_that_is_no_store_is_left_alone(plan: BuildPlan, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
@@ -352,13 +198,6 @@ def test_a_folder_that_is_no_store_is_left_alone(plan: BuildPlan, tmp_path: Path
     (tmp_path / "file").write_text("keep")
     with pytest.raises(IntegrityError, match="not an anatprep store"):
         build(plan, tmp_path / "file")
-
-
-def test_two_builds_at_once_are_refused(plan: BuildPlan, built: Path, tmp_path: Path) -> None:
-    store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
-    with only_one_build(store / WORKING), pytest.raises(WrongUse, match="being built by another process"):
-        build(plan, store)
-    build(plan, store)
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "foo://x", "nonsense"])
@@ -390,23 +229,6 @@ def test_images_that_cannot_be_read_are_rows_that_are_not_valid(protocol: Protoc
     assert np.isfinite(reader.column("location")[bad]).all()
     assert np.isfinite(reader.column("stack_mean")).all()
     assert verify_store(tmp_path / "store.zarr") == []
-
-
-def test_files_that_could_not_be_opened_are_tried_again_by_the_next_run(
-    protocol: Protocol, tmp_path: Path
-) -> None:
-    write_heart(tmp_path / "export", patient="third", number=3)
-    index([tmp_path / "export"], tmp_path / "catalogue")
-    plan = plan_build(open_catalogue(tmp_path / "catalogue"), protocol)
-    build(plan, tmp_path / "whole.zarr", shard=4)
-    away = tmp_path / "export" / "0" / "1-1.dcm"
-    away.rename(tmp_path / "elsewhere")
-    first = build(plan, tmp_path / "store.zarr", shard=4)
-    assert first.invalid_reasons == {"cannot-open": 1}
-    (tmp_path / "elsewhere").rename(away)
-    second = build(plan, tmp_path / "store.zarr", shard=4)
-    assert (second.invalid, second.shards_written, second.shards_kept) == (0, 1, 2)
-    assert content_of(tmp_path / "store.zarr") == content_of(tmp_path / "whole.zarr")
 
 
 def test_nothing_private_is_in_a_store(built: Path, export: Path) -> None:

@@ -18,8 +18,9 @@ import pytest
 from dicomgeom.catalogue import Catalogue
 from pretext_targets.build import BuildPlan, build
 from pretext_targets.verify import verify_store
+from tests.helpers.built_stores import content_of
+from tests.helpers.real import PROJECT
 from tests.pretext_targets.conftest import SHARD
-from tests.pretext_targets.test_build import HOUSE, content_of
 
 KILLS = int(os.environ.get("ANATPREP_KILLS", "3"))
 
@@ -49,7 +50,7 @@ def test_a_build_killed_at_a_random_moment_is_finished_bit_for_bit(
     moment_s = random.Random(f"{seed} {number}").uniform(0, LONGEST_S)
     store = tmp_path / "store.zarr"
     command = [sys.executable, "-c", BUILD, str(catalogue.folder), str(store)]
-    with subprocess.Popen(command, cwd=HOUSE, stdout=subprocess.PIPE) as running:
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"planned\n"
         time.sleep(moment_s)

@@ -19,8 +19,9 @@ from dicomgeom.errors import EXIT_INTEGRITY, HalfWritten
 from pretext_targets.build import BuildPlan, build
 from pretext_targets.local_cluster import LOCAL_SETTINGS, local_cluster
 from pretext_targets.run import run_shards
+from tests.helpers.built_stores import content_of
+from tests.helpers.real import PROJECT
 from tests.pretext_targets.conftest import SHARD
-from tests.pretext_targets.test_build import HOUSE, content_of
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +61,7 @@ def test_one_worker_that_is_killed_costs_nothing_but_time(
 def running(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command of dask, ended with the block."""
     with subprocess.Popen(
-        [sys.executable, "-m", *words], cwd=HOUSE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *words], cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
             yield process

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from pretext_targets.drawing import draw_boxes, draw_heatmaps
 from pretext_targets.store import StoreAttributes, create_group
+from tests.helpers.runs import MakeRecipe
+from training.loop import train
 from training.recipe import Recipe, load_recipe
 from training.tasks.task import StoreFacts
 
@@ -34,7 +36,6 @@ BOX_NAMES = (
 )
 
 WriteStore = Callable[..., Path]
-MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -267,3 +268,10 @@ def facts() -> StoreFacts:
         protocol="SAX-test",
         view="SAX",
     )
+
+
+@pytest.fixture
+def uninterrupted(small: MakeRecipe, pretext_store: Path, tmp_path: Path) -> Path:
+    """A run of eight steps that nobody stopped."""
+    train(small(steps="8"), {"": pretext_store}, tmp_path / "uninterrupted")
+    return tmp_path / "uninterrupted"

@@ -11,15 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.helpers.runs import MakeRecipe
 from training.backbones import BasicUNetBackbone
 from training.compiling import compile_backbone
 from training.loop import train
-from training.recipe import Recipe
 from training.run_file import read_run
 from training.team import Team
-
-MakeRecipe = Callable[..., Recipe]
-
 
 Call = Callable[..., Any]
 STREAMS: Any = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]

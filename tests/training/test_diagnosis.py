@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from sklearn.metrics import roc_auc_score
 from dicomgeom.errors import IntegrityError, WrongUse
 from phantoms.cardiac_patient import Group
 from tests.helpers.labelled_hearts import Heart, phantom_heart, write_hearts
+from tests.helpers.runs import MakeRecipe
 from training.diagnosis import diagnose
 from training.loop import train
-from training.recipe import Recipe, load_recipe
-
-MakeRecipe = Callable[..., Recipe]
+from training.recipe import load_recipe
 
 TRAINING, TEST = 24, 12
 

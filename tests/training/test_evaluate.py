@@ -13,16 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from dicomgeom.errors import HalfWritten, IntegrityError, NothingUsable, WrongUse
 from pretext_targets.reader import StoreReader
+from tests.helpers.runs import MakeRecipe
 from training.data import dequantised
 from training.evaluate import evaluate
 from training.intervals import mean_interval
 from training.loop import train
 from training.model import read_model
-from training.recipe import Recipe
 from training.sources import as_tensor
 from training.volumes import volumes_of
-
-MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="module")

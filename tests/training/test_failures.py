@@ -14,13 +14,10 @@ import torch
 import zarr
 
 from dicomgeom.errors import AnatprepError, IntegrityError, Unreachable, WrongUse
-from tests.training.test_loop import Stopped, assert_same_bits, stop_after
+from tests.helpers.runs import MakeRecipe, Stopped, assert_same_bits, stop_after
 from training.failures import batch_that_fits
 from training.loop import train, verify_run
-from training.recipe import Recipe
 from training.steps import Training
-
-MakeRecipe = Callable[..., Recipe]
 
 
 def test_a_loss_that_is_no_number_names_its_step_and_its_rows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pretext_targets.reader import StoreReader
+from tests.helpers.runs import MakeRecipe
 from training.data import facts_of
 from training.heads import head_of, take_heads
 from training.loop import train
@@ -17,8 +17,6 @@ from training.model import make_model, read_model
 from training.recipe import Recipe
 from training.tasks.task import StoreFacts
 from training.transfer import WEIGHTS_FILE, read_initial_weights
-
-MakeRecipe = Callable[..., Recipe]
 
 TWO = {"tasks__segmentation__structures": '["LV cavity", "RV cavity"]'}
 OTHER = {"tasks__segmentation__structures": '["RV cavity", "LV cavity"]'}

@@ -14,11 +14,11 @@ import zarr
 from safetensors.torch import load_file
 
 from dicomgeom.errors import NothingUsable, WrongUse
+from tests.helpers.runs import MakeRecipe
 from training.loop import train
 from training.recipe import Recipe, load_recipe
 from training.tasks.collapse import COLLAPSED_BELOW
 
-MakeRecipe = Callable[..., Recipe]
 WriteStore = Callable[..., Path]
 FOUR = ("simclr", "byol", "pcl", "dino")
 

@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from tests.training.test_loop import assert_same_bits
+from tests.helpers.runs import assert_same_bits
 from training.checkpoint import position_of
 from training.log import read_log
 from training.loop import verify_run

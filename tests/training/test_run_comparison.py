@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dicomgeom.errors import NothingUsable
+from tests.helpers.runs import MakeRecipe
 from training.evaluate import evaluate
 from training.loop import train
-from training.recipe import Recipe
 from training.run_comparison import compared, measured_or_evaluate
 
-MakeRecipe = Callable[..., Recipe]
 Runs = tuple[Path, Path]
 
 

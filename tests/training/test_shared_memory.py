@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.helpers.runs import MakeRecipe
 from training.loop import train, verify_run
 from training.recipe import Recipe
 from training.shared_memory import Layout, shared_arrays
 from training.team import Team
-
-MakeRecipe = Callable[..., Recipe]
 
 # Importing torch takes longer than the training: one process does it, its two children train.
 MEMBERS = """

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.test_loop import Stopped, assert_same_bits, stop_after
+from tests.helpers.runs import MakeRecipe, Stopped, assert_same_bits, stop_after
 from training.loop import train
-from training.recipe import Recipe
-
-MakeRecipe = Callable[..., Recipe]
 
 
 def test_a_resumed_run_in_bfloat16_ends_with_the_same_bits(

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from pretext_targets.reader import StoreReader
+from tests.helpers.runs import MakeRecipe
 from tests.training.conftest import SMALL
 from training.data import facts_of
 from training.evaluate import evaluate
@@ -21,7 +22,6 @@ from training.recipe import Recipe, load_recipe
 from training.streams import open_stores, open_streams
 from training.team import Team
 
-MakeRecipe = Callable[..., Recipe]
 FIVE = ("background", "LV cavity", "LV myocardium", "RV cavity", "LA", "RA")
 
 

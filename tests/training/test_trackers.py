@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +10,10 @@ from typing import Any
 import pytest
 
 from dicomgeom.errors import WrongUse
+from tests.helpers.runs import MakeRecipe
 from training.loop import train
-from training.recipe import Recipe
 from training.run_file import read_run
 from training.trackers import TRACKING_FILE, flat, open_tracker
-
-MakeRecipe = Callable[..., Recipe]
 
 
 class FakeWandb:
