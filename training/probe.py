@@ -25,6 +25,7 @@ from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from training.backbones import Backbone
 from training.data import STATISTICS, chosen_patients, facts_of, patients_of, plain_batches, sound_rows
+from training.evaluate import refuse_seen
 from training.model import read_model
 from training.sources import Rows, open_source
 from training.team import chosen_device
@@ -54,6 +55,9 @@ class LocationProbe:
         The same of those it was fitted on.
     penalty
         The one that was chosen.
+    strangers
+        Whether it is known that the network never saw the measured patients: its run, and those it began
+        with, recorded whom they saw, under the same salt.
     """
 
     r: float
@@ -63,25 +67,62 @@ class LocationProbe:
     fitted_images: int
     fitted_patients: int
     penalty: float
+    strangers: bool
 
     def as_json(self) -> dict[str, Any]:
         """As plain numbers."""
         return asdict(self)
 
 
-def probe_location(
+@dataclass(frozen=True)
+class LocatedFeatures:
+    """What a frozen network sees of slices whose place in their stack is known.
+
+    Attributes
+    ----------
+    features, truth
+        float64, (n, channels) and (n,): the coarsest level averaged over the pixels, and the place.
+    patients
+        Whose slice each is, n keys.
+    fitted
+        So many slices, the first ones, are there to be fitted on; the others are measured.
+    strangers
+        See `LocationProbe`.
+    """
+
+    features: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    patients: list[str]
+    fitted: int
+    strangers: bool
+
+    def probed(self, subjects: int = 0, seed: int = 0) -> LocationProbe:
+        """Fit on so many patients, chosen as a run's `subjects` are (0: all), and measure on the others."""
+        ours = self.patients[: self.fitted]
+        kept = chosen_patients(ours, subjects, seed) if subjects else set(ours)
+        some = np.array([patient in kept for patient in ours])
+        features, truth = self.features[: self.fitted][some], self.truth[: self.fitted][some]
+        whose = [patient for patient in ours if patient in kept]
+        penalty = chosen_penalty(features, truth, whose)
+        said = ridge(features, truth, self.features[self.fitted :], penalty)
+        r, r2 = _agreement(said, self.truth[self.fitted :])
+        others = self.patients[self.fitted :]
+        return LocationProbe(
+            r, r2, len(others), len(set(others)), len(truth), len(kept), penalty, self.strangers
+        )
+
+
+def located_features(
     weights: Path | Backbone,
     reader: StoreReader,
     *,
     split: str = "test",
-    subjects: int = 0,
-    seed: int = 0,
     label: str = "location",
     normalise: str = "image-z-score",
     device: str = "auto",
     progress: Progress = silent,
-) -> LocationProbe:
-    """Fit a probe on the training patients of a store and measure it on those of another split.
+) -> LocatedFeatures:
+    """Show a frozen network the slices of a store's training patients and of those of another split.
 
     Parameters
     ----------
@@ -89,8 +130,6 @@ def probe_location(
         A finished run or a weights file of this program, or a network as it is (a random one, say).
     split
         "test" or "validation".
-    subjects, seed
-        Fit on so many of the training patients, chosen as a run's `subjects` are; 0: on all.
     label
         The store's array to say: "location" or "location_sine".
     normalise
@@ -113,21 +152,26 @@ def probe_location(
     else:
         backbone = weights
     fitted, measured = (_located(reader, part, label, normalise) for part in ("train", split))
-    if isinstance(weights, Path):
-        _refuse_seen(weights, reader, measured, split)
-    if subjects:
-        kept = chosen_patients(patients_of(reader, fitted), subjects, seed)
-        fitted = fitted[np.array([patient in kept for patient in patients_of(reader, fitted)])]
+    strangers = isinstance(weights, Backbone) or _are_strangers(weights, reader, measured, split)
     rows = np.concatenate([fitted, measured])
     features = pooled_features(backbone, reader, rows, normalise, device=device, progress=progress)
     truth = reader.column(label)[rows].astype(np.float64)
-    whose, cut = patients_of(reader, rows), len(fitted)
-    penalty = chosen_penalty(features[:cut], truth[:cut], whose[:cut])
-    said = ridge(features[:cut], truth[:cut], features[cut:], penalty)
-    r, r2 = _agreement(said, truth[cut:])
-    return LocationProbe(
-        r, r2, len(measured), len(set(whose[cut:])), len(fitted), len(set(whose[:cut])), penalty
-    )
+    return LocatedFeatures(features, truth, patients_of(reader, rows), len(fitted), strangers)
+
+
+def probe_location(
+    weights: Path | Backbone, reader: StoreReader, *, subjects: int = 0, seed: int = 0, **shown: Any
+) -> LocationProbe:
+    """Fit a probe on the training patients of a store and measure it on those of another split.
+
+    Parameters
+    ----------
+    subjects, seed
+        See `LocatedFeatures.probed`.
+    weights, reader, shown
+        See `located_features`, with its errors.
+    """
+    return located_features(weights, reader, **shown).probed(subjects, seed)
 
 
 def _located(reader: StoreReader, split: str, label: str, normalise: str) -> Rows:
@@ -142,14 +186,13 @@ def _located(reader: StoreReader, split: str, label: str, normalise: str) -> Row
     return rows
 
 
-def _refuse_seen(weights: Path, reader: StoreReader, rows: Rows, split: str) -> None:
+def _are_strangers(weights: Path, reader: StoreReader, rows: Rows, split: str) -> bool:
+    """Whether it is known that a network never saw the patients of these rows; raises where it did."""
     seen = read_initial_weights(weights).seen
-    both = set(patients_of(reader, rows)) & (seen.trained if seen else set())
-    if both:
-        raise WrongUse(
-            f"the network was trained on {len(both)} of the {split} patients of this store; "
-            "measure on patients it never saw"
-        )
+    if seen is None:
+        return False
+    refuse_seen(seen, reader, rows, split)
+    return seen.ancestors_known and seen.comparable_with(patients_of(reader, rows))
 
 
 @torch.no_grad()

@@ -36,11 +36,16 @@ class BackboneSettings(Settings):
 
 
 class OptimiserSettings(Settings):
-    """Optimiser; `l1` is the weight of the sum of absolute values of all trained parameters."""
+    """Optimiser; `l1` is the weight of the sum of absolute values of all trained parameters.
+
+    `weight_decay` shrinks the parameters that `decayed` names: "all", or "kernels", which leaves out biases
+    and the scales of norms.
+    """
 
     kind: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    decayed: Literal["all", "kernels"] = "all"
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     l1: float = Field(default=0.0, ge=0)
@@ -60,9 +65,9 @@ class ScheduleSettings(Settings):
     """Learning rate over the steps.
 
     "stages" cuts the run into `stages` equal parts and multiplies the rate by `factor` at each cut;
-    "polynomial" is (1 - step/steps)^power; "cosine" goes to 0; "plateau" multiplies by `factor` when more
+    "polynomial" is (1 - done)^power; "cosine" goes to 0; "plateau" multiplies by `factor` when more
     than `patience` validations in a row brought no smaller loss. A linear warm-up goes before, of
-    `warmup_steps` or of `warmup_share` of the run, whichever is longer.
+    `warmup_steps` or of `warmup_share` of the run, whichever is longer; what is done counts from its end.
     """
 
     kind: Literal["constant", "stages", "polynomial", "cosine", "plateau"] = "constant"

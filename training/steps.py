@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +33,16 @@ from training.validation import validate
 
 def make_optimiser(settings: OptimiserSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimiser a recipe names."""
+    # Biases and the scales of norms have one axis, kernels more.
+    least_axes = 2 if settings.decayed == "kernels" else 0
+    groups: list[dict[str, Any]] = [
+        {"params": [one for one in parameters if one.ndim >= least_axes]},
+        {"params": [one for one in parameters if one.ndim < least_axes], "weight_decay": 0.0},
+    ]
     if settings.kind == "adam":
-        return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.SGD(
-        parameters,
+        groups,
         lr=settings.learning_rate,
         momentum=settings.momentum,
         nesterov=settings.nesterov,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,15 @@ def test_patients_that_the_run_was_trained_on_are_refused(
     train(small("pretrain-location", steps="1"), {"": everyone}, tmp_path / "run", device="cpu")
     with pytest.raises(WrongUse, match="trained on 3 of the test patients of this store"):
         probe_location(tmp_path / "run", reader, device="cpu")
+
+
+def test_a_network_without_a_record_of_whom_it_saw_is_not_taken_for_a_stranger(
+    reader: StoreReader, store: Path, small: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    train(small("pretrain-location", steps="1"), {"": store}, tmp_path / "run", device="cpu")
+    assert probe_location(tmp_path / "run", reader, device="cpu").strangers
+    alone = shutil.copy(tmp_path / "run" / "weights.safetensors", tmp_path / "alone.safetensors")
+    assert not probe_location(Path(alone), reader, device="cpu").strangers
 
 
 def test_what_cannot_be_probed_is_said_in_one_line(

@@ -25,3 +25,15 @@ def test_a_warm_up_goes_before() -> None:
     assert [learning_rate(schedule, 1.0, step, 10) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     share = ScheduleSettings(warmup_share=0.1)
     assert [learning_rate(share, 1.0, step, 40) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_a_cosine_begins_where_the_warm_up_ends() -> None:
+    # 10 of 100 epochs of warm-up, as DINO has them: at its end the rate is whole, half-way from there half.
+    schedule = ScheduleSettings(kind="cosine", warmup_share=0.1)
+    rates = {step: learning_rate(schedule, 1.0, step, 1000) for step in (0, 99, 100, 550, 999)}
+    assert rates == pytest.approx({0: 0.01, 99: 1.0, 100: 1.0, 550: 0.5, 999: 0.0}, abs=1e-5)
+
+
+def test_a_run_that_is_all_warm_up_never_divides_by_nothing() -> None:
+    schedule = ScheduleSettings(kind="polynomial", warmup_steps=10)
+    assert [learning_rate(schedule, 1.0, step, 10) for step in (0, 9)] == [0.1, 1.0]

@@ -8,6 +8,29 @@ from safetensors.torch import load_file
 
 from tests.helpers.runs import MakeRecipe, Stopped, assert_same_bits, stop_after
 from training.loop import train
+from training.settings import OptimiserSettings
+from training.steps import make_optimiser
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize(("decayed", "bias"), [("all", 0.5 * (1 - 0.1 * 0.2)), ("kernels", 0.5)])
+def test_weight_decay_may_leave_out_biases_and_the_scales_of_norms(
+    kind: str, decayed: str, bias: float
+) -> None:
+    kernel, scale = (torch.nn.Parameter(torch.full(shape, 0.5)) for shape in ((3, 2), (3,)))
+    settings = OptimiserSettings.model_validate(
+        {"kind": kind, "learning_rate": 0.1, "weight_decay": 0.2, "momentum": 0.0, "decayed": decayed}
+    )
+    optimiser = make_optimiser(settings, [scale, kernel])
+    for one in (kernel, scale):
+        one.grad = torch.zeros_like(one)
+    optimiser.step()
+    if kind == "sgd":  # w - rate * decay * w; Adam's first step is the rate, whatever the gradient
+        assert kernel[0, 0].item() == pytest.approx(0.5 * (1 - 0.1 * 0.2))
+        assert scale[0].item() == pytest.approx(bias)
+    else:
+        assert kernel[0, 0].item() == pytest.approx(0.4)
+        assert scale[0].item() == pytest.approx(0.4 if decayed == "all" else 0.5)
 
 
 def test_a_resumed_run_in_bfloat16_ends_with_the_same_bits(

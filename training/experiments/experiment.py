@@ -7,7 +7,7 @@ made anew at every call, ``tables.json`` and ``tables.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def open_experiment(
         raise WrongUse(f"{folder} holds something else; choose a new folder")
     plans = {name: open_reader(path).attributes.plan_sha256 for name, path in stores.items()}
     plan = plan_grid(grid, size, plans)
-    return plan, Room(folder, dict(stores), device)
+    return plan, Room(folder, dict(stores), plans, device)
 
 
 def _is_experiment(folder: Path) -> bool:
@@ -112,7 +112,7 @@ def run_experiment(
         False only makes the tables of what has run.
     """
     plan, room = open_experiment(grid, stores, folder, size=size, device=device)
-    room = Room(room.folder, room.stores, device, keep_weights)
+    room = replace(room, keep_weights=keep_weights)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / EXPERIMENT_FILE, {"grid": grid.model_dump(mode="json"), "size": size})
     failed = run_cells(room, plan, jobs=jobs, progress=progress) if train else {}

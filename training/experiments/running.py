@@ -2,8 +2,9 @@
 
 Whoever has nothing to do takes the first cell that is free and whose parent is done; the kernel's lock on the
 cell's folder says that it is taken, and falls when its process ends, however it ends. A cell that was killed
-goes on from its checkpoint. What a cell measured is in its folder as ``measured-STORE-SPLIT.json``, written
-last; the last weights are measured, never ones chosen on labelled images.
+goes on from its checkpoint. What a cell measured is in its folder as ``measured-STORE-SPLIT-HASH.json``,
+written last; the hash is of what is in the store, as another one is measured anew. The last weights are
+measured, never ones chosen on labelled images.
 
 Weights are kept of the cells that others of the same grid begin with. Where another grid in the same folder
 asks more of a finished cell, to begin with it or to measure it elsewhere, the cell is trained again, and what
@@ -13,6 +14,7 @@ it measured before stays.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import multiprocessing
 import os
@@ -32,8 +34,8 @@ from dicomgeom.errors import AnatprepError
 from dicomgeom.progress import Progress, silent
 from pretext_targets.where import Where
 from training.checkpoint import write_json
-from training.diagnosis import DIAGNOSIS_FILE, diagnose
-from training.evaluate import EVALUATION_FILE, evaluate
+from training.diagnosis import DIAGNOSIS_FILE, DIAGNOSIS_VERSION, diagnose
+from training.evaluate import EVALUATION_FILE, EVALUATION_VERSION, evaluate
 from training.experiments.cells import Cell, Plan
 from training.experiments.grid import Measured
 from training.loop import train
@@ -49,10 +51,17 @@ LOOK_AGAIN_S = 0.5
 
 @dataclass(frozen=True)
 class Room:
-    """Where an experiment lives: its folder, and the paths of its stores by the grid's names."""
+    """Where an experiment lives.
+
+    Attributes
+    ----------
+    stores, plans
+        Path of each store and hash of what is in it, by the grid's names.
+    """
 
     folder: Path
     stores: Mapping[str, Where]
+    plans: Mapping[str, str]
     device: str = "auto"
     keep_weights: bool = False
 
@@ -61,8 +70,10 @@ class Room:
         return self.folder / CELLS / cell.folder
 
     def measured(self, cell: Cell, test: Measured) -> Path:
-        """What a cell measured on a split of a store."""
-        return self.of(cell) / f"{MEASURED}{test.word}.json"
+        """What a cell measured on a split of a store, as it is now, the way it is measured now."""
+        version = DIAGNOSIS_VERSION if test.by == "diagnosis" else EVALUATION_VERSION
+        ground = hashlib.sha256(f"{self.plans[test.store]} {version}".encode()).hexdigest()[:8]
+        return self.of(cell) / f"{MEASURED}{test.word}-{ground}.json"
 
 
 def is_done(room: Room, plan: Plan, cell: Cell) -> bool:
@@ -193,10 +204,12 @@ def _held(path: Path) -> Iterator[bool]:
     """Hold the lock of a cell while the block runs; False when another process has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
     finally:
         os.close(descriptor)
 

@@ -1,30 +1,22 @@
 """The tables of an experiment: mean, interval and difference for each arm and number of subjects.
 
-An entry averages over test patients and over subsets of training subjects. Both were drawn by chance, so both
-are drawn again for its interval: subsets with replacement and, independently, patients with replacement, the
-same ones for all subsets (a crossed bootstrap; Owen, Annals of Applied Statistics 2007, "The pigeonhole
-bootstrap"). A difference is taken subset by subset and patient by patient before it is averaged. With one
-subset the interval says nothing of how another would have come out.
+An entry averages over test patients and over subsets of training subjects, and its interval takes both for
+drawn by chance (`crossed_interval.py`). A difference is taken subset by subset and patient by patient before
+it is averaged. A pretraining is trained once, for all subsets: no interval says how another would come out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.experiments.cells import Plan
+from training.experiments.crossed_interval import Values, crossed_interval
 from training.experiments.grid import Grid, TableForm
 from training.experiments.running import Room, measured_values, read_measured
-
-RESAMPLES = 4000
-SEED = 20_261_120
-
-Values = NDArray[np.float64]
-"""(subsets, patients); NaN where a subset has not run or a patient has no value."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Entry:
     patients
         Test patients with a value.
     interval
-        95 % bootstrap interval of the mean; None with fewer than two patients.
+        95 % interval of the mean; None with fewer than two patients.
     difference, difference_interval
         From the reference arm over what both have; None without one.
     """
@@ -93,6 +85,8 @@ def _table(form: TableForm, measure: str, plan: Plan, room: Room) -> Table:
             values = found.get((arm, subjects), {})
             reference = found.get((form.reference, subjects), {}) if form.reference != arm else {}
             entry = _entry(values, reference, _wanted(plan, arm, subjects))
+            if entry is not None and measure.startswith(("dice", "auc")):
+                entry = replace(entry, interval=_between_0_and_1(entry.interval))
             if entry is not None:
                 rows[arm][subjects] = entry
     return Table(form.title, measure, form.reference, columns, rows)
@@ -145,30 +139,15 @@ def _entry(values: BySubset, reference: BySubset, wanted: int) -> Entry | None:
     )
 
 
+def _between_0_and_1(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """What of an interval a share can be: with few subsets it may reach further."""
+    return interval and (max(0.0, interval[0]), min(1.0, interval[1]))
+
+
 def _matrix(values: BySubset) -> Values:
     patients = sorted({key for one in values.values() for key in one})
     nothing = float("nan")
     return np.array([[values[s].get(key, nothing) for key in patients] for s in sorted(values)])
-
-
-def crossed_interval(
-    values: Values, resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float] | None:
-    """95 % interval of the mean of values (subsets, patients) that both were drawn by chance.
-
-    None for fewer than two patients.
-    """
-    subsets, patients = values.shape
-    if patients < 2:
-        return None
-    rng = np.random.default_rng([seed, subsets, patients])
-    of_subsets = rng.multinomial(subsets, np.full(subsets, 1.0 / subsets), resamples).astype(float)
-    of_patients = rng.multinomial(patients, np.full(patients, 1.0 / patients), resamples).astype(float)
-    known = np.isfinite(values).astype(float)
-    top = np.einsum("rs,sp,rp->r", of_subsets, np.nan_to_num(values), of_patients, optimize=True)
-    below = np.einsum("rs,sp,rp->r", of_subsets, known, of_patients, optimize=True)
-    low, high = np.quantile(top[below > 0] / below[below > 0], [0.025, 0.975])
-    return float(low), float(high)
 
 
 def markdown(tables: list[Table]) -> str:
@@ -194,6 +173,8 @@ def _spelled(entry: Entry | None) -> str:
     said = f"{entry.mean:.3f}"
     if entry.interval:
         said += f" [{entry.interval[0]:.3f}, {entry.interval[1]:.3f}]"
+    elif entry.sd_over_subsets is not None:
+        said += f" (sd {entry.sd_over_subsets:.3f} over {entry.subsets} subsets)"
     if entry.difference is not None:
         said += f"; {entry.difference:+.3f}"
         if entry.difference_interval:

@@ -48,12 +48,12 @@ class SliceOrdering(Task):
         place, other = first.labels["slice_index"], second.labels["slice_index"]
         differ = (place != other).float()
         losses = nn.functional.binary_cross_entropy_with_logits(
-            self.compared(*both.chunk(2)).float(), (place < other).float(), reduction="none"
+            self.compared(*both.chunk(2)), (place < other).float(), reduction="none"
         )
         return {"order": SumAndCount((losses * differ).sum(), differ.sum())}
 
     def compared(self, features: Tensor, others: Tensor) -> Tensor:
-        """Log-odds (b,) that slices with features (b, channels) lie before the others."""
+        """Log-odds (b,) that slices with features (b, channels) lie before the others, in float32."""
         forward = self.head(torch.cat([features, others], dim=1))
         backward = self.head(torch.cat([others, features], dim=1))
-        return (forward - backward)[:, 0]  # type: ignore[no-any-return]
+        return (forward.float() - backward.float())[:, 0]  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 import pytest
 
 from dicomgeom.errors import WrongUse
+from tests.training.conftest import WriteStore
 from training.experiments import running
 from training.experiments.cells import Plan
 from training.experiments.experiment import TABLES_TEXT_FILE, run_experiment
@@ -111,8 +112,28 @@ def test_a_grid_may_measure_elsewhere_what_another_has_finished(
     assert second.done == second.cells
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
     after = {path.name for path in folder.glob(f"{CELLS}/*/measured-*.json") if path not in before}
-    assert after == {"measured-labelled-validation.json"}
+    assert {name.rpartition("-")[0] for name in after} == {"measured-labelled-validation"}
     assert len(list(folder.glob(f"{CELLS}/*/{WEIGHTS_FILE}"))) == 1
+
+
+def test_another_store_to_test_on_is_measured_anew_and_refused_where_its_patients_were_seen(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path, write_store: WriteStore
+) -> None:
+    folder = tmp_path / "experiment"
+    grid_file.write_text(
+        grid_file.read_text()
+        .replace('test = { store = "labelled" }', 'test = { store = "others", split = "all" }')
+        .replace("[stores]", '[stores]\nothers = "exams of other patients with annotation"')
+    )
+    grid = load_grid(grid_file)
+    eight = write_store(tmp_path / "eight.zarr", segmentation=True, first_patient=300)
+    five = write_store(tmp_path / "five.zarr", segmentation=True, first_patient=400, patients=(1, 1, 3))
+    first = run_experiment(grid, {**stores, "others": eight}, folder, size="smaller")
+    second = run_experiment(grid, {**stores, "others": five}, folder, size="smaller")
+    assert [one.tables[0].rows["scratch"][1].patients for one in (first, second)] == [8, 5]
+    seen = run_experiment(grid, {**stores, "others": stores["labelled"]}, folder, size="smaller")
+    assert seen.tables[0].rows["scratch"] == {}
+    assert all("was trained on" in why for why in seen.failed.values())
 
 
 def test_weights_that_another_grid_keeps_stay(
@@ -181,7 +202,7 @@ def test_workers_on_as_many_cores_keep_to_one_each(
     monkeypatch.setattr(running.torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(running, "_take_cells", lambda room, *_: {"device": room.device})
     answers = SimpleQueue[dict[str, str]]()
-    running._one_worker(2, jobs, Room(tmp_path, {}, device), Plan((), ()), answers)
+    running._one_worker(2, jobs, Room(tmp_path, {}, {}, device), Plan((), ()), answers)
     assert kept == kept_to
     assert answers.get() == {"device": device}
 
