@@ -83,10 +83,11 @@ def plan_grid(grid: Grid, size: str, plans: Mapping[str, str]) -> Plan:
         A size that is not there, or settings that a recipe does not take.
     """
     sized = grid.sized(size)
-    parents = {one.name: _pretraining(grid, one, sized, plans) for one in grid.pretrainings}
     trials: list[Trial] = []
     subsets = {int(key): count for key, count in (sized.subsets or grid.subsets).items()}
     for subset in range(max(subsets.values())):
+        seed = subset if grid.pretrain_each_subset else None
+        parents = {one.name: _pretraining(grid, one, sized, seed, plans) for one in grid.pretrainings}
         for subjects in (number for number, count in subsets.items() if subset < count):
             for arm in grid.each_arm():
                 parent = parents.get(arm.parent)
@@ -99,9 +100,12 @@ def plan_grid(grid: Grid, size: str, plans: Mapping[str, str]) -> Plan:
     return Plan(tuple(dict.fromkeys(cells)), tuple(trials))
 
 
-def _pretraining(grid: Grid, one: Pretraining, sized: Size, plans: Mapping[str, str]) -> Cell:
+def _pretraining(
+    grid: Grid, one: Pretraining, sized: Size, seed: int | None, plans: Mapping[str, str]
+) -> Cell:
     budget = {**sized.every, **sized.pretraining, **sized.recipes.get(one.recipe, {})}
-    recipe = load_recipe(one.recipe, as_words({**grid.set, **one.set, **budget}))
+    own = {} if seed is None else {"seed": seed}
+    recipe = load_recipe(one.recipe, as_words({**grid.set, **one.set, **budget, **own}))
     return _cell(recipe, one.stores, None, plans)
 
 

@@ -114,6 +114,9 @@ class Grid(Settings):
     """Settings of arms that grow with the number of subjects, as steps do where a paper counts epochs: what
     they are for one subject. They are left out where an arm has all subjects (0)."""
     pretrainings: tuple[Pretraining, ...] = ()
+    pretrain_each_subset: bool = False
+    """Whether each subset begins with pretrainings of its own seed, so that intervals hold how another would
+    have come out; it costs as many pretrainings as there are subsets. Otherwise one serves all."""
     arms: tuple[Arm, ...] = Field(min_length=1)
     tables: tuple[TableForm, ...] = Field(min_length=1)
     sizes: dict[str, Size] = Field(default_factory=dict)

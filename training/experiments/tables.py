@@ -2,7 +2,7 @@
 
 An entry averages over test patients and over subsets of training subjects, and its interval takes both for
 drawn by chance (`crossed_interval.py`). A difference is taken subset by subset and patient by patient before
-it is averaged. A pretraining is trained once, for all subsets: no interval says how another would come out.
+it is averaged. Where one pretraining serves all subsets no interval says how another would have come out.
 """
 
 from __future__ import annotations

@@ -19,6 +19,20 @@ def test_a_pretraining_is_one_cell_for_all_that_begin_with_it(grid_file: Path) -
     )
 
 
+def test_each_subset_may_begin_with_a_pretraining_of_its_own_seed(grid_file: Path) -> None:
+    grid = load_grid(grid_file).model_copy(update={"pretrain_each_subset": True})
+    plan = plan_grid(grid, "paper", PLANS)
+    begun = {(trial.subset, trial.cell.parent.recipe.seed) for trial in plan.trials if trial.cell.parent}
+    assert begun == {(0, 0), (1, 1)}
+    assert len(plan.cells) == 2 + 2 * 3
+    # What one pretraining for all subsets has done is done for the first of them.
+    one, several = (
+        {cell for cell in some.cells if cell.recipe.name == "pretrain-location"}
+        for some in (plan_grid(load_grid(grid_file), "paper", PLANS), plan)
+    )
+    assert one < several
+
+
 def test_every_arm_has_the_same_subjects_first_weights_and_order(grid_file: Path) -> None:
     plan = plan_grid(load_grid(grid_file), "paper", PLANS)
     drawn: dict[str, list[tuple[int, int]]] = {}
