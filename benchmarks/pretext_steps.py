@@ -1,12 +1,12 @@
 """What a step of each pretext costs, beside its forward and backward passes alone and a supervised step.
 
-    python -m benchmarks.pretext_steps STORE [--width 16] [--batch 8] [--repeats 5] [--device cpu]
+    python -m benchmarks.pretext_steps STORE [NAME ...] [--width 16] [--batch 8] [--repeats 5] [--device cpu]
 
-STORE is a labelled store. All recipes train the same U-Net at the same crops and batch. "passes" is the
-loss on a batch that is there already, damage and puzzles included, and its gradients; "step" is all that
-training does: fetching, augmenting, damaging, passes, optimiser, moving averages. The two take turns;
-medians are printed, of the process's own time on a CPU, which other programs disturb less, and of the clock
-on a GPU.
+STORE is a labelled store, NAMEs are recipes, by default all pretexts. All train the same U-Net at the same
+crops and batch. "passes" is the loss on a batch that is there already, damage and puzzles included, and its
+gradients; "step" is all that training does: fetching, augmenting, damaging, passes, optimiser, moving
+averages. The two take turns; medians are printed, of the process's own time on a CPU, which other programs
+disturb less, and of the clock on a GPU.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main() -> None:
     """Print one line of a table for each recipe."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("store", type=Path)
+    options.add_argument("names", nargs="*")
     options.add_argument("--width", type=int, default=16)
     options.add_argument("--batch", type=int, default=8)
     options.add_argument("--repeats", type=int, default=5)
@@ -51,7 +52,7 @@ def main() -> None:
     say("|---|---|---|---|---|---|")
     supervised_s = float("nan")
     pretexts = [name for name in shipped_recipes() if name.startswith("pretrain-") and "knee" not in name]
-    for name in (SUPERVISED, *pretexts):
+    for name in (SUPERVISED, *(asked.names or pretexts)):
         step_s, passes_s = measured(name, asked)
         supervised_s = step_s if name == SUPERVISED else supervised_s
         say(
