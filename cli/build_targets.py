@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from cli.options import (
     SizeOption,
     WorkspaceFolder,
 )
-from cli.stores import known_findings, known_tissues, load_on_grid, refuse_empty, show_store
+from cli.stores import known_findings, known_tissues, load_on_grid, refuse_empty, show_reasons, show_store
 from cli.workspace import Workspace, command_line
 from dicomgeom.errors import NothingUsable, WrongUse
 
@@ -110,7 +111,10 @@ def build_targets(
     plans, not_built = _plans(opened, wanted, tissues=known, findings=told)
     if not plans:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in not_built.items())
-        raise NothingUsable(f"{folder} has no images for any protocol ({reasons}); see `anatprep show`")
+        raise NothingUsable(
+            f"{folder} has no images for any protocol ({reasons}); "
+            f"see: anatprep show {shlex.quote(str(folder))}"
+        )
     how = {"rasters": rasters, "compression": compression.value if compression else None, "workers": workers}
     if dry_run:
         _dry_run(screen, plans, not_built, matched, **how)
@@ -158,6 +162,7 @@ def _plans(
 ) -> tuple[dict[str, BuildPlan], dict[str, str]]:
     """Plan every protocol; those without an image are named with the reason instead."""
     from pretext_targets.build import plan_build
+    from pretext_targets.summary import why_empty
 
     plans: dict[str, BuildPlan] = {}
     not_built: dict[str, str] = {}
@@ -166,8 +171,7 @@ def _plans(
         if len(plan.examples):
             plans[protocol.name] = plan
         else:
-            left = ", ".join(f"{count} {reason}" for reason, count in plan.left_out_counts.items())
-            not_built[protocol.name] = left or f"no {protocol.carrier} stack"
+            not_built[protocol.name] = why_empty(plan) or f"no {protocol.carrier} stack"
     return plans, not_built
 
 
@@ -189,6 +193,7 @@ def _dry_run(
     **how: Any,
 ) -> None:
     """Say what would be built, what it costs, and what is left out and why."""
+    from pretext_targets.build_reasons import LEFT_OUT_REASONS
     from pretext_targets.estimate import estimate
 
     told = {}
@@ -198,7 +203,7 @@ def _dry_run(
             f"{name}: {len(plan.examples)} examples, about {cost.size_bytes / 1e6:.1f} MB "
             f"and {cost.seconds:.0f} s on this machine"
         )
-        screen.counts("left out because", plan.left_out_counts)
+        show_reasons(screen, "left out because", plan.left_out_counts, LEFT_OUT_REASONS)
         told[name] = {
             "examples": len(plan.examples),
             "bytes_estimate": cost.size_bytes,

@@ -11,6 +11,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -25,6 +28,17 @@ if TYPE_CHECKING:
 
 UPDATES_PER_SECOND = 5
 """How often a progress bar is drawn again at most: each time takes a millisecond."""
+
+QUIET_S = 2.0
+"""Where there is no terminal: nothing is told of work that takes no longer, so that an error is one line."""
+
+LINE_EVERY_S = 60.0
+LINE_EVERY_SHARE = 0.04
+"""Where there is no terminal: how long one kind of work is silent, in seconds, or as a share of the time
+since the command began, whichever is longer. A day of it is told in about 130 lines."""
+
+NEVER_S = float("-inf")
+"""Of what was not told yet: when it was."""
 
 PIPE_WIDTH = 240
 """Columns of text where standard output is no terminal."""
@@ -94,9 +108,10 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Give a progress callback: bars on a terminal; elsewhere only a line for what is waited for."""
+        """Give a progress callback: bars on a terminal; elsewhere plain lines now and then."""
         if not sys.stderr.isatty():
-            yield self._say_waiting
+            with _Lines(self) as lines:
+                yield lines
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -114,9 +129,10 @@ class Screen:
         ) as bars:
             yield _OneBar(bars)
 
-    def _say_waiting(self, what: str, *, done: int, total: int | None) -> None:
-        if isinstance(what, Waiting):
-            self.say(what)
+    @property
+    def is_silent(self) -> bool:
+        """Whether another process talks."""
+        return self._text.quiet
 
     def finish(self, result: Mapping[str, Any], *, skipped: bool = False, exit_code: int = EXIT_DONE) -> None:
         """Print the JSON object where one was asked for, and end with the right exit code.
@@ -157,6 +173,78 @@ class _OneBar:
             speed = self._bars.tasks[-1].speed  # of the last half minute
             self._bars.update(self._bar, description=what, completed=done, total=total, rate=rate_told(speed))
             self._drawn_at_s = now_s
+
+
+class _Lines:
+    """Writes plain lines to standard error: at the start of each kind of work, and then now and then.
+
+    For logs of jobs, which nobody watches and everybody searches: little is written, and never over anything.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._began_s = time.monotonic()
+        self._kinds: dict[str, _Kind] = {}
+        self._latest: _Kind | None = None
+        # Some work tells of itself once and is silent for long: that is told without being asked.
+        self._first_words = Timer(QUIET_S, self._tell_latest)
+        self._first_words.daemon = True
+
+    def __enter__(self) -> _Lines:
+        self._first_words.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._first_words.cancel()
+
+    def __call__(self, what: str, *, done: int, total: int | None) -> None:
+        if isinstance(what, Waiting):
+            self._screen.say(what)
+            return
+        now_s = time.monotonic()
+        kind = self._kinds.get(what)
+        if kind is None:
+            kind = self._kinds[what] = _Kind(what, now_s, done)
+        elif done < kind.done:  # the same kind once more, of something else
+            kind.first_s, kind.first_done = now_s, done
+        kind.done, kind.total = done, total
+        self._latest = kind
+        since_s = now_s - self._began_s
+        if since_s >= QUIET_S and now_s - kind.told_s >= max(LINE_EVERY_S, LINE_EVERY_SHARE * since_s):
+            self._tell(kind, now_s)
+
+    def _tell_latest(self) -> None:
+        if self._latest is not None and self._latest.told_s == NEVER_S:
+            self._tell(self._latest, time.monotonic())
+
+    def _tell(self, kind: _Kind, now_s: float) -> None:
+        kind.told_s = now_s
+        if not self._screen.is_silent:
+            sys.stderr.write(f"{kind.line(now_s)}\n")
+            sys.stderr.flush()
+
+
+@dataclass
+class _Kind:
+    """One kind of work: since when, and how far it was then and is now; when it was told last."""
+
+    what: str
+    first_s: float
+    first_done: int
+    done: int = 0
+    total: int | None = None
+    told_s: float = NEVER_S
+
+    def line(self, now_s: float) -> str:
+        """Spell it as "training: 1,200 of 50,000, 3.1/s, 4:22:05 left"."""
+        parts = [f"{self.done:,}" if self.total is None else f"{self.done:,} of {self.total:,}"]
+        seconds, came = now_s - self.first_s, self.done - self.first_done
+        if came > 0 and seconds > 0:
+            parts.append(rate_told(came / seconds))
+            if self.total is not None and self.total > self.done:
+                left_s = round((self.total - self.done) * seconds / came)
+                parts.append(f"{timedelta(seconds=left_s)} left")
+        return f"{self.what}: {', '.join(parts)}"
 
 
 def rate_told(per_second: float | None) -> str:

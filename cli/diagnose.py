@@ -11,6 +11,7 @@ import typer
 from cli.console import Screen, counted
 from cli.evaluate import range_of
 from cli.options import Device, Json
+from cli.train import given_store
 
 
 class HeldOut(StrEnum):
@@ -42,6 +43,7 @@ def diagnose(
     RUN/diagnosis.json keeps features and probabilities of every patient.
     """
     screen = Screen(as_json=json)
+    store = given_store(store)
 
     from training.diagnosis import diagnose as test
 

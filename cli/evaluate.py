@@ -10,6 +10,7 @@ import typer
 
 from cli.console import Screen, counted
 from cli.options import Device, Json
+from cli.train import given_store
 from cli.workspace import command_line
 
 DECIMALS = 4
@@ -51,9 +52,14 @@ def evaluate(
     interval, and p of a permutation and of Wilcoxon's test.
     """
     screen = Screen(as_json=json)
+    store = given_store(store)
 
     from training.evaluate import evaluate as measure
 
+    if against is not None:
+        from training.transfer import read_initial_weights
+
+        read_initial_weights(against)  # what is wrong with it is said before the first run is measured
     with screen.progress() as progress:
         measures = measure(
             run, store, split=split.value, any_spacing=any_spacing, device=device, progress=progress
@@ -146,7 +152,7 @@ def _doubts(measures: dict[str, Any]) -> list[str]:
         )
     if any("(voxels)" in name for task in measures["tasks"].values() for name in task["mean"]):
         doubts.append(
-            "the store does not know how far apart the slices of some patients are: their surface distances "
-            "are in voxels, and their volumes are left out"
+            "the store does not know how large the pixels of some patients are or how far apart their "
+            "slices: their distances are in voxels, and their volumes are left out"
         )
     return doubts

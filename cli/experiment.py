@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from cli.console import Screen, counted
 from cli.options import Device, Json
 from cli.train import named_stores
-from dicomgeom.errors import EXIT_SOME_SKIPPED
+from dicomgeom.errors import EXIT_SOME_SKIPPED, WrongUse
+from dicomgeom.spelling import unknown
 
 
 def experiment(
@@ -30,7 +32,12 @@ def experiment(
         bool, typer.Option("--keep-weights", help="Keep the weights of every training, not only of parents.")
     ] = False,
     only_tables: Annotated[
-        bool, typer.Option("--only-tables", help="Train nothing: the tables of what has run so far.")
+        bool,
+        typer.Option(
+            "--only-tables",
+            help="Train nothing: the tables of what has run so far. Needs the stores: what was measured "
+            "counts only for stores as they are now.",
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
     device: Device = "auto",
@@ -44,6 +51,7 @@ def experiment(
     from training.experiments.running import is_done
 
     wanted, given = load_grid(grid), named_stores(stores or ())
+    _check_names(wanted.name, given, wanted.stores)
     if dry_run:
         plan, room = open_experiment(wanted, given, output, size=size, device=device)
         done = sum(is_done(room, plan, cell) for cell in plan.cells)
@@ -74,3 +82,18 @@ def experiment(
     screen.finish(summary.as_json())
     if summary.failed:
         raise typer.Exit(EXIT_SOME_SKIPPED)
+
+
+def _check_names(grid: str, given: Mapping[str, object], wanted: Mapping[str, str]) -> None:
+    """Refuse stores by names that the grid does not have, and say in the same line which are missing.
+
+    Raises
+    ------
+    WrongUse
+        Always when there is such a name; stores that are only missing are the experiment's to tell.
+    """
+    strangers = [name for name in given if name not in wanted]
+    if strangers:
+        faults = [unknown("store", name, wanted) for name in strangers]
+        missing = ", ".join(name for name in wanted if name not in given)
+        raise WrongUse(f"grid {grid}: {'; '.join(faults)}" + (f"; missing: {missing}" if missing else ""))

@@ -18,8 +18,8 @@ def explain(
         list[str],
         typer.Argument(
             metavar="[CATALOGUE] ID",
-            help="A stack, a study, an image (SOP Instance UID) or a path, of the workspace's catalogue or "
-            "of the one named before it.",
+            help="A stack, a study, an image (SOP Instance UID) or a path (absolute, from here, or below the "
+            "indexed folder), of the workspace's catalogue or of the one named before it.",
         ),
     ],
     workspace: WorkspaceFolder = None,

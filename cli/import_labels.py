@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.annotated import show_annotations
 from cli.console import Screen
 from cli.options import CompressionOption, FramesOption, Json, SizeOption
 from cli.stores import known_tissues, load_on_grid, refuse_empty, show_store
@@ -17,7 +18,7 @@ from dicomgeom.errors import WrongUse
 if TYPE_CHECKING:
     from dicomgeom.progress import Progress
     from pretext_targets.annotations import Annotations
-    from pretext_targets.build import BuildPlan
+    from pretext_targets.build import BuildPlan, BuildSummary
     from pretext_targets.protocol import Protocol
     from pretext_targets.tissues import TissueIndex
 
@@ -109,11 +110,24 @@ def import_labels(
         summary = build(plan, output, compression=packed, workers=workers, progress=progress)
     show_store(screen, summary)
     refuse_empty(summary)
-    fitting = f"segment-{wanted.carrier.lower()}"
-    recipe = fitting if fitting in shipped_recipes() else "RECIPE"
-    recipe = "diagnose-knee" if plan.finding_names and not plan.segment_names else recipe
-    screen.next_command(command_line("anatprep", "train", recipe, "--store", output, "-o", "RUN"))
-    screen.finish(summary.as_json(), skipped=summary.some_skipped)
+    told = show_annotations(screen, summary)
+    if summary.anything_annotated:
+        fitting = f"segment-{wanted.carrier.lower()}"
+        recipe = fitting if fitting in shipped_recipes() else "RECIPE"
+        recipe = "diagnose-knee" if plan.finding_names and not plan.segment_names else recipe
+        screen.next_command(command_line("anatprep", "train", recipe, "--store", output, "-o", "RUN"))
+    else:
+        screen.say(f"nothing to fine-tune on: {_lacking(summary, plan)}")
+    screen.finish(summary.as_json() | told, skipped=summary.some_skipped)
+
+
+def _lacking(summary: BuildSummary, plan: BuildPlan) -> str:
+    """What a store lacks of which nothing can be learned."""
+    if plan.segmentations is None:
+        return "the set has no label maps, and no table of findings (*.csv) lies in its folder"
+    if not summary.annotated:
+        return "no annotation could be used, the reasons stand above"
+    return "nothing is drawn in the annotations but background; check labels.codes of the manifest"
 
 
 def _check_fitting(
@@ -141,11 +155,14 @@ def _plan_folder(
     folder: Path, wanted: Protocol, manifest: str, salt_file: Path | None, progress: Progress
 ) -> BuildPlan:
     from dicomgeom.data_manifest import load_data_manifest, shipped_data_manifests
+    from dicomgeom.folder_marks import looks_like
     from dicomgeom.privacy import read_salt
     from pretext_targets.array_sets import plan_arrays
     from pretext_targets.nifti_sets import plan_nifti
 
     described = load_data_manifest(manifest)
+    if (what := looks_like(folder)) in ("catalogue", "store", "run"):
+        raise WrongUse(f"{folder} is a {what}; with --manifest give the folder of the data set's own files")
     if salt_file is None and manifest not in shipped_data_manifests():
         # Public names of public patients need no secret; a hospital's own could be guessed without one.
         raise WrongUse(

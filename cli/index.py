@@ -111,7 +111,10 @@ def index(
         f"{counted(summary.stacks, 'stack')}"
     )
     screen.counts("view", summary.views)
-    screen.counts("left out because", summary.reasons)
+    screen.counts("files left out because", summary.reasons)
+    screen.counts("images left out because", summary.images_left_out)
+    for entry in summary.views_unused:
+        screen.say(f"not used of {views}: {entry}")
     missing = []
     if manifest is not None:
         from dicomgeom.data_manifest import incomplete, keep_data_manifest
@@ -124,4 +127,4 @@ def index(
     following = ["-o", "STORE", "--protocol", "PROTOCOL"] if named else room.spelled()
     screen.next_command(command_line("anatprep", "build-targets", named, following))
     told = {} if manifest is None else {"not_as_the_manifest_says": missing}
-    screen.finish(summary.as_json() | told, skipped=bool(summary.reasons or missing))
+    screen.finish(summary.as_json() | told, skipped=bool(summary.missed or summary.views_unused or missing))

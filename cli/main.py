@@ -30,7 +30,7 @@ from cli.report import report
 from cli.show import show
 from cli.train import train
 from cli.verify import verify
-from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE, AnatprepError, first_line
+from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE, AnatprepError, first_line, in_plain_words
 
 OWN = frozenset({"cli", "dicomgeom", "phantoms", "pretext_targets", "reporting", "training"})
 """Our packages: when one of them is not found the installation is broken, not incomplete."""
@@ -120,7 +120,8 @@ def _spell_foreign(error: Exception, words: Sequence[str]) -> tuple[str, int]:
     """Spell an error that is not ours, and choose its exit code."""
     message = getattr(error, "format_message", None)
     if callable(message):  # Typer's own: a wrong option, a missing argument
-        return f"{str(message()).rstrip('.')}; see `anatprep {_command_of(words)}--help`", EXIT_WRONG_USE
+        said = in_plain_words(str(message())).rstrip(".")
+        return f"{said}; see `anatprep {_command_of(words)}--help`", EXIT_WRONG_USE
     if isinstance(error, OSError):  # a full disk, a folder without permission
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return f"{what}; check the path, its permissions and the free space", EXIT_WRONG_USE

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Screen
+from cli.console import Screen, counted
 from cli.options import Json
 from cli.workspace import command_line
 
@@ -84,6 +84,9 @@ def phantom(
     Canon file them. DIR-truth holds tables (exams, series, images, landmarks, volumes), the segments of
     every frame as DICOM SEG and as NIfTI, and the tissue of every pixel. Nobody is in it.
 
+    The same command again finishes what was interrupted, more --exams add to it; a folder that holds
+    anything else, more exams, or exams of other options is refused.
+
     Example: anatprep phantom export --exams 8 --trap zipped --trap frame-per-file
     """
     screen = Screen(as_json=json)
@@ -120,7 +123,7 @@ def phantom(
             options=options,
             progress=progress,
         )
-    screen.heading(f"{summary.exams} exams, {summary.files} files in {summary.folder}")
+    screen.heading(f"{counted(summary.exams, 'exam')}, {counted(summary.files, 'file')} in {summary.folder}")
     screen.say(f"truth in {summary.truth}")
     screen.next_command(command_line("anatprep", "index", summary.folder))
     screen.finish(summary.as_json())

@@ -11,6 +11,7 @@ import typer
 from cli.console import Screen, counted
 from cli.evaluate import Split
 from cli.options import Device, Json
+from cli.train import given_store
 from dicomgeom.errors import NothingUsable, WrongUse
 
 
@@ -45,6 +46,7 @@ def predict(
         raise WrongUse("--to seg finds the images through --catalogue, and only --to seg needs one")
     if output.exists() and any(output.iterdir()):
         raise WrongUse(f"{output} is not empty; choose a new folder")
+    store = given_store(store)
 
     from training.predict import predict as segment
 
@@ -68,14 +70,12 @@ def predict(
 
 
 def _write_segs(run: Path, output: Path, catalogue: Path | None, predicted: list[object]) -> tuple[int, int]:
-    import hashlib
-
     from dicomgeom.catalogue import open_catalogue
     from pretext_targets.attributes import this_software
     from pretext_targets.predicted_seg import Writer, write_segs
-    from training.transfer import WEIGHTS_FILE
+    from training.evaluate import weights_sha256
 
     assert catalogue is not None
-    network = hashlib.sha256((run / WEIGHTS_FILE).read_bytes()).hexdigest()[:16]
+    network = weights_sha256(run)[:16]
     writer = Writer("anatprep", this_software(), network)
     return len(write_segs(output, open_catalogue(catalogue), predicted, writer)), len(predicted)  # type: ignore[arg-type]

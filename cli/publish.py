@@ -31,6 +31,8 @@ def publish(
     from pretext_targets.verify import verify_store
     from pretext_targets.where import is_url
 
+    if not store.exists():
+        raise WrongUse(f"{store} does not exist; name a store that anatprep build-targets wrote")
     if not is_url(url):
         raise WrongUse(f"{url} is no URL; give one such as s3://bucket/name.zarr")
     sent = 0

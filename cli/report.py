@@ -9,8 +9,9 @@ import typer
 
 from cli.console import Screen
 from cli.options import Json, WorkspaceFolder
-from cli.workspace import Workspace, open_source
+from cli.workspace import CATALOGUE_MARKER, STORE_MARKER, Workspace, open_source
 from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.progress import Progress
 
 
 def report(
@@ -37,7 +38,8 @@ def report(
     """
     screen = Screen(as_json=json)
     room = Workspace.at(workspace)
-    chosen, broken = _chosen(sources, room)
+    with screen.progress() as progress:
+        chosen, broken = _chosen(sources, room, progress)
     if broken and not chosen:
         raise IntegrityError("; ".join(broken))
     if not chosen:
@@ -62,15 +64,38 @@ def report(
     )
 
 
-def _chosen(sources: list[str] | None, room: Workspace) -> tuple[list[Path | str], list[str]]:
+def _chosen(
+    sources: list[str] | None, room: Workspace, progress: Progress
+) -> tuple[list[Path | str], list[str]]:
     """What to show, and what of the workspace cannot be; a broken source that was named is refused."""
-    if not sources:
-        whole, broken = room.whole_sources()
-        return [*whole], broken
-    from pretext_targets.places import is_url
+    from pretext_targets.where import is_url
 
-    named = [source if is_url(source) else Path(source) for source in sources]
-    for source in named:
-        if isinstance(source, Path):
-            open_source(source)
-    return named, []
+    named = [source if is_url(source) else Path(source) for source in sources or ()]
+    chosen, broken = [], list[str]()
+    for source in named or room.sources():
+        try:
+            _refuse_broken(source, progress)
+        except IntegrityError as error:
+            if named:
+                raise
+            broken.append(str(error))
+        else:
+            chosen.append(source)
+    return chosen, broken
+
+
+def _refuse_broken(source: Path | str, progress: Progress) -> None:
+    """Raise `IntegrityError` when a source cannot be opened, or what is drawn of it is not what was written.
+
+    A path where nothing is, and a folder of something else, are left to the report.
+    """
+    if isinstance(source, Path):
+        open_source(source)
+    if isinstance(source, str) or (source / STORE_MARKER).exists():
+        from reporting.soundness import refuse_changed_store
+
+        refuse_changed_store(source, progress=progress)
+    elif (source / CATALOGUE_MARKER).exists():
+        from reporting.soundness import refuse_changed_catalogue
+
+        refuse_changed_catalogue(source)

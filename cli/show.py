@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -45,6 +47,11 @@ ROWS_FOR_PEOPLE: Final = 200
 """Rows on the screen, unless told otherwise; scripts get all."""
 
 
+ROWS_AT_ONCE: Final = 2_000
+"""Rows that are drawn as one table, or turned to JSON: a million at once takes all memory, and minutes
+before the first is seen."""
+
+
 def show(
     catalogue: CatalogueArgument = None,
     table: Annotated[Table, typer.Option("--table", help="Which table.")] = Table.STACKS,
@@ -77,11 +84,29 @@ def show(
     if limit is None:
         limit = 0 if json else ROWS_FOR_PEOPLE
     shown = frame if limit == 0 else frame.head(limit)
+    if json:
+        _print_json(table, len(frame), shown)
+        return
     columns = [name for name in COLUMNS[table] if name in shown.columns]
-    screen.table(columns, shown.select(columns).rows())
+    for piece in shown.select(columns).iter_slices(ROWS_AT_ONCE):
+        screen.table(columns, piece.rows())
     if len(shown) < len(frame):
         screen.say(f"{len(shown)} of {len(frame)} rows; --limit 0 shows all")
-    screen.finish({"table": table.value, "rows": len(frame), "shown": shown.to_dicts()})
+
+
+def _print_json(table: Table, rows: int, shown: pl.DataFrame) -> None:
+    """Print the one JSON object piece by piece; NaN, which JSON does not know, becomes null."""
+    import polars as pl
+
+    write = sys.stdout.write
+    write(f'{{"table": {dumps(table.value)}, "rows": {rows}, "shown": [')
+    separator = ""
+    for piece in shown.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None)).iter_slices(ROWS_AT_ONCE):
+        for row in piece.iter_rows(named=True):
+            write(separator + dumps(row, ensure_ascii=False, default=str))
+            separator = ", "
+    write("]}\n")
+    sys.stdout.flush()
 
 
 def _checked_views(screen: Screen, stacks: pl.DataFrame, table: Table, views: list[str]) -> list[str]:

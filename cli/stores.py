@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pretext_targets.findings import Findings
     from pretext_targets.protocol import Protocol
     from pretext_targets.tissues import TissueIndex
+
+REASONS_EXPLAINED = "every reason, and what follows from it: docs/reference.md, What a build leaves out"
 
 
 def load_on_grid(
@@ -93,16 +95,33 @@ def known_findings(
 
 def show_store(screen: Screen, summary: BuildSummary) -> None:
     """Print what a build wrote, what it kept, and what it left out and why."""
+    from dicomgeom.reasons import FILE_REASONS
+    from pretext_targets.annotations import UNUSED_REASONS
+    from pretext_targets.build_reasons import LEFT_OUT_REASONS, NO_BOXES_REASONS, PIXEL_REASONS
+
     splits = ", ".join(f"{count} {split}" for split, count in summary.splits.items())
     screen.heading(f"store {summary.store}")
     screen.say(
         f"{summary.examples} examples ({splits}); {summary.shards_written} shards written, "
         f"{summary.shards_kept} were there"
     )
-    screen.counts("left out because", summary.left_out)
-    screen.counts("no boxes because", summary.without_boxes)
-    screen.counts("pixels unusable because", summary.invalid_reasons)
-    screen.counts("annotations not used because", summary.annotations_unused)
+    told = [
+        ("left out because", summary.left_out, LEFT_OUT_REASONS),
+        ("no boxes because", summary.without_boxes, NO_BOXES_REASONS),
+        ("pixels unusable because", summary.invalid_reasons, {**FILE_REASONS, **PIXEL_REASONS}),
+        ("annotations not used because", summary.annotations_unused, UNUSED_REASONS),
+    ]
+    for title, counts, meanings in told:
+        show_reasons(screen, title, counts, meanings)
+    if any(counts for _, counts, _ in told):
+        screen.say(REASONS_EXPLAINED)
+
+
+def show_reasons(screen: Screen, title: str, counts: Mapping[str, int], meanings: Mapping[str, str]) -> None:
+    """Print how often each reason was given, the most frequent first, and what it means."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(word, count, meanings.get(word, "")) for word, count in ordered]
+    screen.table((title, "count", "meaning"), rows)
 
 
 def refuse_empty(summary: BuildSummary) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,6 +85,7 @@ def train(
     if not this_team(device).first:
         screen.fall_silent()
     chosen = given or _fitting_stores(screen, room, checked)
+    told = _said_before(screen, checked, chosen)
     run = output or room.create().run(Path(recipe).stem)
     with screen.progress() as progress:
         summary = train_network(
@@ -96,19 +97,45 @@ def train(
             track=track.value if track else None,
             progress=progress,
         )
-    _show(screen, summary)
+    _show(screen, summary, told)
     following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
     screen.next_command(command_line("anatprep", *following))
     screen.finish(summary.as_json())
 
 
-def _show(screen: Screen, summary: RunSummary) -> None:
+def _said_before(screen: Screen, recipe: Recipe, stores: Mapping[str, Path | str]) -> list[str]:
+    """Say, before hours are spent, that the recipe was published for other images."""
+    from training.fitting import beyond_the_paper
+    from training.streams import open_stores
+
+    views = {
+        name: str(reader.attributes.protocol.get("carrier", ""))
+        for name, reader in open_stores(recipe, stores).items()
+    }
+    notes = [
+        note
+        for label, stream in zip(recipe.labels(), recipe.streams, strict=True)
+        for note in beyond_the_paper(recipe, label, views[stream.store])
+    ]
+    for note in notes:
+        screen.say(f"note: {note}")
+    return notes
+
+
+def _show(screen: Screen, summary: RunSummary, told: Collection[str]) -> None:
+    """Say what came of a run; the notes in `told` were said before."""
+    from training.transfer import told_of_transfer
+
     screen.heading(f"run {summary.run}")
     screen.say(
         f"{summary.steps} steps, {summary.seconds:.0f} s, {summary.images_per_second:.0f} images a second"
     )
+    transferred = told_of_transfer(summary.transfer) if summary.transfer else ""
+    if transferred:
+        screen.say(f"initial weights: {transferred}")
     for note in summary.notes:
-        screen.say(f"note: {note}")
+        if note not in told:
+            screen.say(f"note: {note}")
     screen.table(("loss", "last"), sorted(summary.losses.items()))
 
 
@@ -130,10 +157,22 @@ def named_stores(words: Sequence[str]) -> dict[str, Path | str]:
         if name in stores:
             raise WrongUse(f"two stores are called {name!r}; name them apart: --store NAME=PATH")
         stores[name] = path if is_url(path) else Path(path)
-    missing = [str(path) for path in stores.values() if not is_url(path) and not Path(path).exists()]
+    _refuse_missing(stores.values())
+    return stores
+
+
+def given_store(word: str) -> str:
+    """The store that was given: a URL, or a path where something is. Raises `WrongUse`."""
+    _refuse_missing([word])
+    return word
+
+
+def _refuse_missing(stores: Iterable[Path | str]) -> None:
+    from pretext_targets.where import is_url
+
+    missing = [str(path) for path in stores if not is_url(path) and not Path(path).exists()]
     if missing:
         raise WrongUse(f"no store at {', '.join(missing)}; `anatprep build-targets` writes stores")
-    return stores
 
 
 def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
@@ -145,7 +184,9 @@ def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
 
 
 def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str, Path | str]:
-    """Choose for each store that the recipe names the workspace's one that fits and has most examples.
+    """Choose for each store that the recipe names one of the workspace that fits.
+
+    Of several those come first that hold images which the recipe was published for, then the largest.
 
     Raises
     ------
@@ -157,9 +198,9 @@ def _fitting_stores(screen: Screen, room: Workspace, recipe: Recipe) -> dict[str
 
 def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -> Path:
     from pretext_targets.store import open_store
-    from training.fitting import unfit_because
+    from training.fitting import command_for, is_published_for, unfit_because
 
-    sizes: dict[Path, int] = {}
+    ranks: dict[Path, tuple[bool, int, str]] = {}
     others: list[str] = []
     for path in room.stores():
         try:
@@ -171,13 +212,18 @@ def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -
         if reason:
             others.append(f"{path.name} {reason}")
             continue
-        sizes[path] = attributes.examples
+        published = is_published_for(recipe, str(attributes.protocol.get("carrier", "")))
+        ranks[path] = (published, attributes.examples, path.name)
     role = "" if name == MAIN_STORE else f" as {name}"
-    if not sizes:
+    if not ranks:
         found = "; ".join(others) or f"no */{STORE_MARKER} under {room.folder / 'stores'}"
-        first = "import-labels" if recipe.needs_annotations(name) else "build-targets"
+        first = command_for(recipe, name)
         raise WrongUse(f"no store to train on{role} ({found}); run `anatprep {first}` first")
-    fitting = max(sizes, key=lambda path: (sizes[path], path.name))
-    others += [f"{path.name} has fewer examples" for path in sizes if path != fitting]
+    fitting = max(ranks, key=lambda path: ranks[path])
+    others += [
+        f"{path.name} {'has fewer examples' if published == ranks[fitting][0] else 'holds other images'}"
+        for path, (published, _, _) in ranks.items()
+        if path != fitting
+    ]
     screen.say(f"training on {fitting}{role}" + (f" ({'; '.join(others)})" if others else ""))
     return fitting

@@ -38,6 +38,7 @@ def verify(
     if not chosen:
         raise WrongUse(f"nothing to verify was named and {room.folder} holds nothing; name a folder")
     problems: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     for path in chosen:
         found = _problems_of(path, recompute)
         problems[path] = found
@@ -46,9 +47,15 @@ def verify(
             screen.say(f"  {problem}")
         if len(found) > PROBLEMS_SHOWN:
             screen.say(f"  and {len(found) - PROBLEMS_SHOWN} more")
+        unchecked = [] if found else _unchecked(Path(path))
+        for note in unchecked:
+            screen.say(f"  note: {note}")
+        if unchecked:
+            notes[path] = unchecked
     broken = any(problems.values())
     screen.finish(
-        {"sound": not broken, "problems": problems}, exit_code=EXIT_INTEGRITY if broken else EXIT_DONE
+        {"sound": not broken, "problems": problems} | ({"notes": notes} if notes else {}),
+        exit_code=EXIT_INTEGRITY if broken else EXIT_DONE,
     )
 
 
@@ -62,6 +69,15 @@ def _problems_of(path: str, recompute: int) -> list[str]:
         return _checker_of(Path(path), recompute)(Path(path))
     except IntegrityError as error:
         return [str(error)]
+
+
+def _unchecked(path: Path) -> list[str]:
+    """What cannot be told of a sound run."""
+    if not (path / RUN_MARKER).exists():
+        return []
+    from training.run_folder import unchecked_of
+
+    return unchecked_of(path)
 
 
 def _store_checker(recompute: int) -> Callable[[Path | str], list[str]]:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.errors import WrongUse
 
 DEFAULT_FOLDER = Path("anatprep-work")
 VARIABLE = "ANATPREP_WORKSPACE"
@@ -86,18 +86,6 @@ class Workspace:
         """Catalogue, stores and runs: all that can be verified and reported."""
         has_catalogue = (self.catalogue / CATALOGUE_MARKER).exists()
         return [*([self.catalogue] if has_catalogue else []), *self.stores(), *self.runs()]
-
-    def whole_sources(self) -> tuple[list[Path], list[str]]:
-        """Sort out the sources that can be opened, and say of the others why not."""
-        whole, broken = [], []
-        for path in self.sources():
-            try:
-                open_source(path)
-            except IntegrityError as error:
-                broken.append(str(error))
-            else:
-                whole.append(path)
-        return whole, broken
 
     def catalogue_or(self, catalogue: Path | None) -> Path:
         """Take the catalogue that was named, else the workspace's.

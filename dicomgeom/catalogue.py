@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -29,7 +30,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from dicomgeom.errors import HalfWritten, IntegrityError, WrongVersion
+from dicomgeom.errors import AnatprepError, HalfWritten, IntegrityError, WrongUse, WrongVersion
+from dicomgeom.folder_marks import WORKSPACE_CATALOGUE, looks_like
 from dicomgeom.plane import ImagePlane
 
 FORMAT: Final = "anatprep-catalogue"
@@ -202,6 +204,8 @@ def open_catalogue(folder: Path) -> Catalogue:
 
     Raises
     ------
+    WrongUse
+        When there is no such folder.
     IntegrityError
         HalfWritten when indexing was interrupted, WrongVersion for another format's
         version, IntegrityError when the folder is no catalogue or lacks a table.
@@ -219,12 +223,18 @@ def open_catalogue(folder: Path) -> Catalogue:
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """Read and check catalogue.json."""
+    """Read and check catalogue.json.
+
+    Raises
+    ------
+    WrongUse
+        When there is no such folder.
+    IntegrityError
+        WrongVersion for another format's version, IntegrityError for all else that is no catalogue.
+    """
     path = folder / MARKER
-    if not folder.is_dir() or not path.is_file():
-        raise IntegrityError(
-            f"{folder} is not a catalogue (no {MARKER}); make one with: anatprep index EXPORT -o {folder}"
-        )
+    if not path.is_file():
+        raise _no_catalogue(folder)
     try:
         marker = json.loads(path.read_text())
         found, version = marker["format"], marker["version"]
@@ -239,6 +249,25 @@ def read_marker(folder: Path) -> dict[str, Any]:
             "index the export again into a new folder"
         )
     return dict(marker)
+
+
+def _no_catalogue(folder: Path) -> AnatprepError:
+    """What a path without a catalogue is instead, and what to do."""
+    if not os.path.lexists(folder):
+        return WrongUse(f"{folder} does not exist; name the folder that anatprep index wrote")
+    if not folder.is_dir():
+        return IntegrityError(f"{folder} is a file, no catalogue; name the folder that anatprep index wrote")
+    found = looks_like(folder)
+    if found == "workspace":
+        inner = folder / WORKSPACE_CATALOGUE
+        return IntegrityError(f"{folder} is a workspace, not a catalogue; name the one in it: {inner}")
+    if found == "DICOM files":
+        return IntegrityError(
+            f"{folder} holds DICOM files and is not a catalogue (no {MARKER}); "
+            f"index them first: anatprep index {shlex.quote(str(folder))}"
+        )
+    seen = f", it is a {found}" if found else f" (no {MARKER})"
+    return IntegrityError(f"{folder} is not a catalogue{seen}; name the folder that anatprep index wrote")
 
 
 def begin_catalogue(folder: Path, salt: bytes) -> None:

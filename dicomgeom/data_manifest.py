@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, in_plain_words
 from dicomgeom.spelling import unknown
 from dicomgeom.view_names import VIEWS
 
@@ -70,7 +70,9 @@ class Labels(_Checked):
     """Manual annotations."""
 
     codes: dict[str, str] = {}
-    """Code in the files -> segment."""
+    """Code in the files -> segment; "background" for one that is meant to be none."""
+    merged: tuple[str, ...] = ()
+    """Segments that several codes make together."""
     base: Literal["first", "last", "unknown"]
     """Which end of a stored volume is the base of the heart."""
     annotated: Literal["all frames", "ED and ES", "unknown"]
@@ -200,4 +202,4 @@ def _complaint(one: dict[str, Any]) -> str:
         return f"unknown key {key!r}, the keys are {', '.join(DataManifest.model_fields)}"
     if one["type"] == "missing":
         return f"missing key {key!r}"
-    return f"{key}: {one['msg']}, found {one['input']!r}"
+    return f"{key}: {in_plain_words(one['msg'])}, found {one['input']!r}"

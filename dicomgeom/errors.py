@@ -29,6 +29,19 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def in_plain_words(said: str) -> str:
+    """What pydantic says of a value, as people would.
+
+    >>> in_plain_words("Value error, a partner is listed twice")
+    'a partner is listed twice'
+    >>> in_plain_words("Input should be greater than 0")
+    'must be greater than 0'
+    """
+    for theirs, ours in (("Value error, ", ""), ("Input should ", "must "), ("String should ", "must ")):
+        said = said.replace(theirs, ours)
+    return said
+
+
 class AnatprepError(Exception):
     """Base of all errors; the text says what was found, what was expected, what to do."""
 

@@ -7,6 +7,7 @@ from the catalogue's tables, so that an old export need not be at hand.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,9 @@ LEVELS = (
 HEX_KEY = re.compile("[0-9a-f]{8,32}")
 """Keys as reports print them: the first digits of a salted hash."""
 
+ROOTS_TOLD = 2
+"""Scanned folders that a message names."""
+
 ROUNDING: float = 1e-6
 """Residuals of direction cosines up to it are those of arithmetic."""
 
@@ -46,7 +50,8 @@ def explain(catalogue: Catalogue, identifier: str) -> list[str]:
     Parameters
     ----------
     identifier
-        A stack id; a path as in the files table, with `#frame` behind it for one frame of it;
+        A stack id; a path below the scanned folder, absolute, or from the current folder, with `#frame`
+        behind it for one frame of it;
         any of the three UIDs; a patient key; or the first digits of a key in a report or store.
 
     Raises
@@ -58,9 +63,7 @@ def explain(catalogue: Catalogue, identifier: str) -> list[str]:
     if len(stack):
         return list(_stack(catalogue, stack.row(0, named=True)))
     for path, frame in _paths(identifier):
-        file = catalogue.files.filter(
-            (pl.col("path") == path) | (pl.col("root") + "/" + pl.col("path") == path)
-        )
+        file = _files_called(catalogue.files, path)
         if len(file):
             return [line for row in file.iter_rows(named=True) for line in _file(catalogue, row, frame)]
     for column, what in LEVELS:
@@ -71,9 +74,33 @@ def explain(catalogue: Catalogue, identifier: str) -> list[str]:
     if traced is not None:
         return explain(catalogue, traced)
     raise WrongUse(
-        f"nothing in the catalogue is called {identifier!r}; "
-        "give a path, a stack id (anatprep show lists them), a UID, or a key from a report"
+        f"nothing in the catalogue is called {identifier!r}; give a path (absolute, from here, or "
+        f"below {_roots_told(catalogue.files)}), a stack id (anatprep show lists them), a UID, "
+        "or a key from a report"
     )
+
+
+def _files_called(files: pl.DataFrame, path: str) -> pl.DataFrame:
+    """Rows of a path: below a scanned folder, else absolute or from the current folder, links followed."""
+    found = files.filter(pl.col("path") == path)
+    if len(found) or not path:
+        return found
+    roots = [(root, other) for root in files["root"].unique() for other in {root, os.path.realpath(root)}]
+    for whole in (os.path.abspath(path), os.path.realpath(path)):
+        for root, spelled in roots:
+            if whole.startswith(f"{spelled}/"):
+                below = whole.removeprefix(f"{spelled}/")
+                found = files.filter((pl.col("root") == root) & (pl.col("path") == below))
+                if len(found):
+                    return found
+    return found
+
+
+def _roots_told(files: pl.DataFrame) -> str:
+    """The scanned folders, the first of many."""
+    roots = sorted(files["root"].unique())
+    more = ", ..." if len(roots) > ROOTS_TOLD else ""
+    return (", ".join(roots[:ROOTS_TOLD]) or "the scanned folder") + more
 
 
 def _traced(catalogue: Catalogue, key: str) -> str | None:
@@ -98,9 +125,8 @@ def _paths(identifier: str) -> Iterator[tuple[str, int | None]]:
 
 
 def _file(catalogue: Catalogue, row: dict[str, Any], frame: int | None) -> Iterator[str]:
-    yield f"file {row['path']}: {row['status']}" + (
-        f", {row['reason']} ({row['detail']})" if row["reason"] else ""
-    )
+    said = [row["status"], *filter(None, [row["reason"]])]
+    yield f"file {row['path']}: {', '.join(said)}" + (f" ({row['detail']})" if row["detail"] else "")
     if row["reason"] in FILE_REASONS:
         yield f"  {row['reason']}: {FILE_REASONS[row['reason']]}"
     frames = catalogue.images.filter((pl.col("path") == row["path"]) & (pl.col("root") == row["root"]))

@@ -129,3 +129,25 @@ def said_of(stacks: Sequence[Stack], overrides: Sequence[Override]) -> dict[str,
                 said[stack.stack_id] = Said(override.view, override.where)
                 break
     return said
+
+
+def unused_entries(overrides: Sequence[Override], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Entries that decide no stack, each with why.
+
+    Parameters
+    ----------
+    overrides
+        In the order of the file.
+    rows
+        `stack_id` and what entries may match, of all images that are in a stack.
+    """
+    matched = {one.number: {row["stack_id"] for row in rows if one.matches(row)} for one in overrides}
+    decided: set[str] = set()
+    unused = []
+    for override in overrides:
+        stacks = matched[override.number]
+        if not stacks - decided:
+            why = "an earlier entry decides what it matches" if stacks else "matches no stack"
+            unused.append(f"{override.where} ({why})")
+        decided |= stacks
+    return unused

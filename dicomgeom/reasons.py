@@ -21,6 +21,7 @@ FILE_REASONS: Final[Mapping[str, str]] = {
     "dicomdir": "an index of other files; its references are not followed, the folder is read",
     "empty-file": "no bytes",
     "frame-count-contradicts": "another number of frames than of functional groups that place them",
+    "made-by-anatprep": "a catalogue, store, run, experiment, report or truth of phantoms; not walked into",
     "multi-frame-without-groups": "several frames and nothing that places each of them",
     "no-position": "position, orientation or pixel spacing missing or unreadable",
     "no-such-frame": "a frame was asked for that the file does not hold",
@@ -49,6 +50,10 @@ IMAGE_REASONS: Final[Mapping[str, str]] = {
     "derived": "computed from other images (reformat, projection, difference): by Image Type",
 }
 """Why an image is in no stack."""
+
+NOTHING_MISSED: Final = frozenset({"copy", "derived", "dicomdir", "made-by-anatprep"})
+"""What is left out and yet nothing is missed: a copy's content is in, a DICOMDIR's folder is read, derived
+images add nothing measured, and what anatprep wrote is no input."""
 
 FRAME_REASONS: Final[Mapping[str, str]] = {
     "frame-for-every-file": "every file has a frame of reference of its own, as de-identification makes them",

@@ -27,7 +27,7 @@ from dicomgeom.image_fields import IMAGE_FIELDS, ImageField
 from dicomgeom.plane import ImagePlane
 from dicomgeom.quietness import quiet
 from dicomgeom.series_template import HeaderReader, Values
-from dicomgeom.sources import FoundFile, is_member, open_file, open_start
+from dicomgeom.sources import MADE_BY_ANATPREP, FoundFile, is_member, open_file, open_start
 
 SOP_CLASS: Final = 0x00080016
 MODALITY: Final = 0x00080060
@@ -123,7 +123,7 @@ class Scanner:
             With the reason why the file holds no image that could be placed in the patient.
         """
         if found.refused:
-            raise UnusableFile(found.refused, readable=False)
+            raise UnusableFile(found.refused, readable=found.refused == MADE_BY_ANATPREP)
         if found.size_bytes == 0:
             raise UnusableFile("empty-file", readable=False)
         try:

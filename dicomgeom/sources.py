@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, BinaryIO, Final, NamedTuple
 
 from dicomgeom.errors import UnusableFile, WrongUse
+from dicomgeom.folder_marks import MARKS, WORKSPACE_REPORT, is_workspace, made_by_anatprep
 
 BROKEN_ARCHIVE: Final = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError,
@@ -40,6 +41,8 @@ LARGEST_MEMBER_BYTES: Final = 4 << 30
 LARGEST_UNPACKED_BYTES: Final = 1 << 30
 """A compressed tar may always unpack to this much before its ratio is looked at."""
 
+MADE_BY_ANATPREP: Final = "made-by-anatprep"
+
 _archive_lock = threading.Lock()
 
 
@@ -53,36 +56,58 @@ class FoundFile(NamedTuple):
     refused: str = ""
 
 
-def list_files(source: Path) -> Iterator[FoundFile]:
-    """Every file below a folder or in an archive, in sorted order; symbolic links are followed once.
-
-    A DICOMDIR stands for its folder: its references are a hint that exports often break.
+def check_source(source: Path) -> None:
+    """Refuse what is no export.
 
     Raises
     ------
     WrongUse
-        When the source does not exist.
+        When the source does not exist, or is what anatprep itself wrote.
     """
-    source = Path(os.path.abspath(source))
     if not source.exists():
         raise WrongUse(f"{source} does not exist; give a folder, a zip or tar archive, or a DICOMDIR")
+    own = made_by_anatprep(str(source), MARKS)
+    if own:
+        raise WrongUse(f"{source} is a {own} that anatprep wrote; give the export itself")
+
+
+def list_files(source: Path, *, target: Path | None = None) -> Iterator[FoundFile]:
+    """Every file below a folder or in an archive, in sorted order; symbolic links are followed once.
+
+    A DICOMDIR stands for its folder: its references are a hint that exports often break. Folders that
+    anatprep itself wrote are one row each, and not walked into.
+
+    Parameters
+    ----------
+    source
+        A folder, an archive or a DICOMDIR.
+    target
+        Folder of the catalogue that is being written; it may lie in the source, and hold no mark yet.
+
+    Raises
+    ------
+    WrongUse
+        As `check_source`.
+    """
+    check_source(source)
+    source = Path(os.path.abspath(source))
     if source.is_dir():
-        yield from _in_folder(str(source))
+        yield from _in_folder(str(source), target)
     elif source.name.upper() == "DICOMDIR":
-        yield from _in_folder(str(source.parent))
+        yield from _in_folder(str(source.parent), target)
     else:
         yield from _file_or_members(str(source.parent), source.name, source.stat())
 
 
-def _in_folder(root: str) -> Iterator[FoundFile]:
+def _in_folder(root: str, target: Path | None) -> Iterator[FoundFile]:
     """Walk down; a folder that was seen before (a link led back to it) is not entered again."""
+    written = _identity(str(target)) if target is not None and target.exists() else None
     visited: set[tuple[int, int]] = set()
     pending = [""]
     while pending:
         below = pending.pop()
         try:
-            status = os.stat(f"{root}/{below}")
-            identity = (status.st_dev, status.st_ino)
+            identity = _identity(f"{root}/{below}")
             if identity in visited:
                 continue
             visited.add(identity)
@@ -91,13 +116,24 @@ def _in_folder(root: str) -> Iterator[FoundFile]:
         except OSError:
             yield FoundFile(root, _spelled(below.rstrip("/")), 0, 0, refused="unreadable-folder")
             continue
+        names = {entry.name for entry in entries if entry.name in MARKS}
+        if identity == written or made_by_anatprep(f"{root}/{below}", names):
+            yield FoundFile(root, _spelled(below.rstrip("/")), 0, 0, refused=MADE_BY_ANATPREP)
+            continue
         folders = []
         for entry in entries:
             if _is_folder(entry):
                 folders.append(f"{below}{entry.name}/")
+            elif entry.name == WORKSPACE_REPORT and is_workspace(f"{root}/{below}"):
+                yield FoundFile(root, _spelled(below + entry.name), 0, 0, refused=MADE_BY_ANATPREP)
             else:
                 yield from _entry(root, below + entry.name, entry)
         pending.extend(reversed(folders))
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _name_of(entry: os.DirEntry[str]) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from dicomgeom.errors import AnatprepError, WrongUse
 from dicomgeom.progress import Progress, Waiting, silent
+from dicomgeom.scheduler import check_answers
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -257,9 +258,8 @@ def _load(module: str) -> None:
 def _client_of(scheduler: str) -> Any:
     from distributed import Client
 
+    check_answers(scheduler, SCHEDULER_WAIT_S)
     try:
         return Client(scheduler, timeout=SCHEDULER_WAIT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        raise WrongUse(
-            f"no dask scheduler answers at {scheduler}; start one, or leave --scheduler out"
-        ) from error
+        raise WrongUse(f"the dask scheduler at {scheduler} went away; run the same command again") from error

@@ -2,7 +2,8 @@
 
 An exam is written into a hidden folder beside the export and moved in when it is complete, its
 truth before it. So an exam that is there is whole, and an interrupted run is finished by the
-same command.
+same command. The truth knows every exam of its export (`rows/EXAM.json`): what else lies there is
+somebody's, and nothing is written beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.folder_marks import MARKS, is_workspace, made_by_anatprep
 from dicomgeom.progress import Progress, silent
 from phantoms.anatomies import ANATOMIES
 from phantoms.dicom_export import exam_folder_name
@@ -25,6 +27,7 @@ from phantoms.tissue_truth import write_tissue_table
 from phantoms.truth import write_tables
 
 FORMAT, VERSION = "anatprep-phantoms", 3
+MARKER, UNFINISHED = "phantoms.json", ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def write_exams(
     folder : Path
         The export; each exam becomes a folder in it.
     exams : int
-        How many. A larger number on the same folder adds exams.
+        How many. A larger number on the same folder adds exams, a smaller one than lie there is refused.
     anatomy : str
         Which phantom: "cardiac" or "knee".
     seed : int
@@ -85,8 +88,11 @@ def write_exams(
     Raises
     ------
     WrongUse
-        When the numbers make no sense, the truth lies inside the export, or the truth folder
-        belongs to an export with another seed or other options.
+        When the numbers make no sense, one of export and truth lies inside the other, the truth folder
+        belongs to an export with another seed or other options, one of the two holds something else, or
+        the export holds more exams.
+    IntegrityError
+        When the truth folder's marker is broken.
     """
     folder = Path(folder)
     truth = Path(truth) if truth is not None else folder.with_name(folder.name + "-truth")
@@ -96,15 +102,18 @@ def write_exams(
     if traps:
         chosen = replace(chosen, traps=tuple(dict.fromkeys((*chosen.traps, *traps))))
     _check(folder, truth, exams, anatomy, seed, workers)
-    _claim(truth, anatomy, seed, chosen)
+    mine = _marker(anatomy, seed, chosen)
+    _check_truth(truth, mine)
+    names = [exam_folder_name(seed, index) for index in range(exams)]
+    _check_export(folder, truth, names)
+    _claim(truth, mine)
     if chosen.tissues:
         write_tissue_table(truth / "tissues")
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = [index for index in range(exams) if not (folder / exam_folder_name(seed, index)).is_dir()]
+    waiting = [index for index, name in enumerate(names) if not (folder / name).is_dir()]
     progress("writing phantom exams", done=exams - len(waiting), total=exams)
     for done, _ in enumerate(_written(folder, truth, waiting, anatomy, seed, chosen, workers), start=1):
         progress("writing phantom exams", done=exams - len(waiting) + done, total=exams)
-    names = [exam_folder_name(seed, index) for index in range(exams)]
     write_tables(truth, [truth / "rows" / f"{name}.json" for name in names])
     files = sum(
         1 for name in names for path in (folder / name).rglob("*") if path.is_file() and not path.is_symlink()
@@ -123,12 +132,14 @@ def _check(folder: Path, truth: Path, exams: int, anatomy: str, seed: int, worke
         raise WrongUse(f"the number of workers must be at least 1, found {workers}")
     if truth.resolve().is_relative_to(folder.resolve()):
         raise WrongUse(f"the truth folder {truth} lies inside the export {folder}; choose one outside it")
+    if folder.resolve().is_relative_to(truth.resolve()):
+        raise WrongUse(f"the export {folder} lies inside the truth folder {truth}; choose one outside it")
     if folder.exists() and not folder.is_dir():
         raise WrongUse(f"{folder} is a file; an export is a folder")
 
 
-def _claim(truth: Path, anatomy: str, seed: int, options: ExportOptions) -> None:
-    """Make the truth folder, or check that it belongs to the same export."""
+def _marker(anatomy: str, seed: int, options: ExportOptions) -> dict[str, Any]:
+    """What the truth folder says of the export it belongs to, as plain JSON values."""
     mine = {
         "format": FORMAT,
         "version": VERSION,
@@ -136,12 +147,16 @@ def _claim(truth: Path, anatomy: str, seed: int, options: ExportOptions) -> None
         "seed": seed,
         "options": asdict(options),
     }
-    marker = truth / "phantoms.json"
+    return dict(json.loads(json.dumps(mine)))
+
+
+def _check_truth(truth: Path, mine: dict[str, Any]) -> None:
+    """Refuse a truth folder that holds something else, or belongs to another export."""
+    marker = truth / MARKER
     if not marker.exists():
-        truth.mkdir(parents=True, exist_ok=True)
-        unfinished = truth / "phantoms.json.unfinished"
-        unfinished.write_text(json.dumps(mine, indent=1, sort_keys=True), encoding="utf-8")
-        unfinished.replace(marker)
+        strangers = _names(truth) - {MARKER + UNFINISHED}
+        if strangers or (truth.exists() and not truth.is_dir()):
+            raise WrongUse(f"{truth} holds something else than truth of phantoms; give another --truth")
         return
     try:
         theirs = json.loads(marker.read_text(encoding="utf-8"))
@@ -149,10 +164,47 @@ def _claim(truth: Path, anatomy: str, seed: int, options: ExportOptions) -> None
         raise IntegrityError(
             f"{marker} is not readable JSON; delete {truth} and its export to write anew"
         ) from None
-    if theirs != json.loads(json.dumps(mine)):
+    if theirs != mine:
         raise WrongUse(
             f"{truth} belongs to an export with another seed, anatomy or other options; choose another folder"
         )
+
+
+def _check_export(folder: Path, truth: Path, names: Sequence[str]) -> None:
+    """Refuse an export that holds what the truth does not know, or exams beyond those asked for."""
+    known = {path.stem for path in (truth / "rows").glob("*.json")}
+    there = {name for name in _names(folder) if not made_by_anatprep(str(folder / name), MARKS)}
+    there -= {name for name in there if is_workspace(str(folder / name))}
+    strangers = sorted(there - known)
+    if strangers:
+        told = ", ".join(strangers[:3]) + (", ..." if len(strangers) > 3 else "")
+        raise WrongUse(
+            f"{folder} holds {told}, which this command did not write as far as {truth} tells; "
+            "choose a new folder"
+        )
+    more = there - set(names)
+    if more:
+        rows = (json.loads((truth / "rows" / f"{name}.json").read_text(encoding="utf-8")) for name in more)
+        needed = 1 + max(row["exams"][0]["index"] for row in rows)
+        raise WrongUse(
+            f"{folder} holds more than {len(names)} of its exams already; give --exams {needed} or more, "
+            "or choose a new folder"
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    """What a folder holds; hidden files are nobody's content."""
+    return {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
+
+
+def _claim(truth: Path, mine: dict[str, Any]) -> None:
+    """Make the truth folder, unless it is there."""
+    marker = truth / MARKER
+    if not marker.exists():
+        truth.mkdir(parents=True, exist_ok=True)
+        unfinished = truth / (MARKER + UNFINISHED)
+        unfinished.write_text(json.dumps(mine, indent=1, sort_keys=True), encoding="utf-8")
+        unfinished.replace(marker)
 
 
 def _written(

@@ -21,12 +21,12 @@ from dicomgeom.privacy import hashed, split_position
 from dicomgeom.progress import Progress, silent
 from pretext_targets.annotations import OTHER_VIEW
 from pretext_targets.arrays import ENDING, open_array
-from pretext_targets.boxes import no_boxes
+from pretext_targets.boxes import NO_GEOMETRY, no_boxes
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.findings import Findings, of_no_exam, read_findings
-from pretext_targets.fingerprint import Fingerprint
+from pretext_targets.fingerprint import Fingerprint, sha256_of
+from pretext_targets.label_codes import WITHOUT_CONTENT
 from pretext_targets.labels import SliceLabels, usable_grid
-from pretext_targets.nifti_sets import NO_GEOMETRY
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
 
@@ -159,7 +159,8 @@ def _plan(
     table = table.with_columns(split=split_codes(table, manifest))
     examples = table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
     fingerprint = Fingerprint()
-    fingerprint.add([protocol.as_dict(), manifest.model_dump(mode="json"), findings.sha256])
+    described = manifest.model_dump(mode="json", exclude=WITHOUT_CONTENT)
+    fingerprint.add([protocol.as_dict(), described, findings.sha256])
     fingerprint.add([hashed(salt, manifest.name).hex()])
     fingerprint.add_table(examples)
     without = [(one.stack_id, one.slice_index, NO_GEOMETRY) for one in slices]
@@ -173,5 +174,12 @@ def _plan(
         without_boxes=pl.DataFrame(without, schema=WITHOUT_BOXES, orient="row"),
         phases_untold=(),
         sha256=fingerprint.sha256,
+        parts_sha256={
+            "files": sha256_of(examples.drop("root", "split").to_dict(as_series=False)),
+            "findings": findings.sha256,
+            "manifest": sha256_of(described),
+            "salt": sha256_of(hashed(salt, manifest.name).hex()),
+        },
+        without_pixel_size=examples["path"].n_unique(),
         finding_names=findings.names,
     )

@@ -28,6 +28,8 @@ class StoreAttributes(BaseModel):
     version: int = VERSION
     protocol: dict[str, Any]
     plan_sha256: str
+    parts_sha256: dict[str, str] = {}
+    """Of what the plan was made of, to say what differs; empty in stores of earlier versions."""
     partners: tuple[str, ...]
     box_names: tuple[str, ...]
     box_side_px: float
@@ -43,6 +45,8 @@ class StoreAttributes(BaseModel):
     diagnosis_names: tuple[str, ...] = ()
     finding_names: tuple[str, ...] = ()
     tissues: tuple[TissueFacts, ...] = ()
+    without_pixel_size: int = 0
+    """Image files that did not say how large their pixels are, taken as if they had the grid's spacing."""
     complete: bool = False
     created_by: str = ""
 

@@ -32,6 +32,7 @@ NO_DIRECTION = "base-unknown"
 WEAK_DIRECTION = "direction-unclear"
 PARALLEL = "lines-nearly-parallel"
 OUTSIDE = "crossing-outside-image"
+NO_GEOMETRY = "no-geometry"
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,16 @@ RETRIES: Final[Any] = {
 """A server that is busy is asked again, for about ten seconds in all."""
 
 
+WITHOUT_CREDENTIALS: Final = ("169.254.169.254", "metadata.google.internal", "Account must be specified")
+"""Signs of it: a cloud's own machines are asked for some at these addresses, when nothing else gave any."""
+
+CREDENTIALS: Final = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (s3://), GOOGLE_APPLICATION_CREDENTIALS (gs://), or "
+    "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (az://)"
+)
+"""What to do then."""
+
+
 @dataclass(frozen=True)
 class Bucket:
     """All objects below a URL."""
@@ -178,6 +188,8 @@ class Bucket:
         except FileNotFoundError:
             raise
         except (BaseError, ValueError) as error:
+            if any(sign in str(error) for sign in WITHOUT_CREDENTIALS):
+                raise WrongUse(f"{self.url} needs credentials, and none were found; {CREDENTIALS}") from error
             raise Unreachable(f"{self.url} cannot be reached ({first_line(error)})") from error
 
 

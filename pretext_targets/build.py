@@ -16,7 +16,7 @@ import polars as pl
 from dicomgeom.errors import AnatprepError, HalfWritten, NothingUsable, Unreachable, WrongUse
 from dicomgeom.progress import Progress, silent
 from dicomgeom.reasons import PASSING_REASONS
-from pretext_targets.attributes import StoreAttributes, read_attributes, this_software
+from pretext_targets.attributes import StoreAttributes, this_software
 from pretext_targets.codecs import DEFAULT_COMPRESSION, Compression
 from pretext_targets.finish import finish, write_metadata
 from pretext_targets.frames import Source
@@ -24,6 +24,7 @@ from pretext_targets.manifest import looks_whole, read_row, row_name
 from pretext_targets.places import METADATA, Place, Where, place_of
 from pretext_targets.plan import BuildPlan, plan_build
 from pretext_targets.run import run_shards
+from pretext_targets.same_plan import check_output, same_plan
 from pretext_targets.schema import Part
 from pretext_targets.shard import ShardTask
 from pretext_targets.store import DEFAULT_SHARD, first_files
@@ -67,7 +68,7 @@ def build(
     NothingUsable
         When the plan has no example.
     WrongUse
-        When `store` belongs to another plan, or another build is writing it.
+        When `store` belongs to another plan, is a file, or another build is writing it.
     IntegrityError
         When something that is no store lies there.
     HalfWritten
@@ -79,6 +80,7 @@ def build(
     attributes = attributes_of(plan, rasters=rasters, shard=shard, compression=packed)
     place = place_of(store)
     try:
+        check_output(place)
         fresh = place.begin(lambda: first_files(attributes))
         return _write(plan, place, attributes, fresh, compression, workers, scheduler, progress)
     except (OSError, Unreachable) as error:
@@ -111,9 +113,9 @@ def _write(
     progress: Progress,
 ) -> BuildSummary:
     """Write what is missing of a store, and finish it."""
-    _same_plan(place, attributes, compression)  # before anything is put into a folder that is another's
+    same_plan(place, attributes, compression)  # before anything is put into a folder that is another's
     with place.only_one_build():
-        attributes = _same_plan(place, attributes, compression)
+        attributes = same_plan(place, attributes, compression)
         sizes = place.sizes()
         missing = [one for one in range(attributes.shards) if not _is_done(place, one, sizes)]
         if missing or not (attributes.complete and _is_done(place, -1, sizes)):
@@ -158,6 +160,7 @@ def attributes_of(
     return StoreAttributes(
         protocol=protocol.as_dict(),
         plan_sha256=plan.sha256,
+        parts_sha256=dict(plan.parts_sha256),
         partners=protocol.partners,
         box_names=protocol.box_names,
         box_side_px=protocol.box_side_px,
@@ -173,31 +176,9 @@ def attributes_of(
         diagnosis_names=plan.diagnosis_names or (),
         finding_names=plan.finding_names,
         tissues=() if plan.tissues is None else plan.tissues.tissues,
+        without_pixel_size=plan.without_pixel_size,
         created_by=this_software(),
     )
-
-
-def _same_plan(place: Place, wanted: StoreAttributes, compression: Compression | None) -> StoreAttributes:
-    """The store's own attributes, when it was begun for the same content."""
-    found = read_attributes(place)
-    remedy = "delete it, or give another output"
-    if found.plan_sha256 != wanted.plan_sha256:
-        what = "protocol" if found.protocol != wanted.protocol else "catalogue, segmentations or tissues"
-        raise WrongUse(f"{place} was built from another {what} than now; {remedy}")
-    if found.parts != wanted.parts:
-        has = "with" if "rasters" in found.parts else "without"
-        raise WrongUse(f"{place} was begun {has} rasters; build it so, or {remedy}")
-    if compression not in (None, found.compression):
-        raise WrongUse(
-            f"{place} was begun with {found.compression} compression, asked for was {compression}; "
-            f"build it so, or {remedy}"
-        )
-    if not found.complete and found.created_by != wanted.created_by:
-        raise WrongUse(
-            f"{place} was begun by {found.created_by}, this is {wanted.created_by}; "
-            f"finish it with the program that began it, or {remedy}"
-        )
-    return found
 
 
 def _is_done(place: Place, shard: int, sizes: Mapping[str, int]) -> bool:

@@ -15,6 +15,7 @@ from pretext_targets.protocol import Protocol
 
 if TYPE_CHECKING:
     from pretext_targets.annotations import Annotations
+    from pretext_targets.label_codes import CodeSeen
     from pretext_targets.tissues import TissueIndex
 
 FROM_IMAGES: Final = {
@@ -74,8 +75,14 @@ class BuildPlan:
         Findings that a table tells of exams; empty where none was given.
     annotations_unused : mapping
         Reason (of `annotations.UNUSED_REASONS`) -> annotations that no example has.
+    codes_unnamed : mapping
+        Codes in label maps that have no name and became background -> where they were found.
+    without_pixel_size : int
+        Image files that do not say how large their pixels are; they are taken for the grid's.
     sha256 : str
         Hash of all that the store's content follows from.
+    parts_sha256 : mapping
+        The same of each part (names: `same_plan.PARTS`), to say what differs from another plan.
     """
 
     protocol: Protocol
@@ -92,6 +99,9 @@ class BuildPlan:
     diagnosis_names: tuple[str, ...] | None = None
     finding_names: tuple[str, ...] = ()
     annotations_unused: Mapping[str, int] = field(default_factory=dict)
+    codes_unnamed: Mapping[int, CodeSeen] = field(default_factory=dict)
+    without_pixel_size: int = 0
+    parts_sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def segment_names(self) -> tuple[str, ...]:

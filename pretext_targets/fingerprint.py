@@ -46,6 +46,13 @@ class Fingerprint:
         return self._hash.hexdigest()
 
 
+def sha256_of(content: Any) -> str:
+    """Hash of plain JSON values."""
+    one = Fingerprint()
+    one.add(content)
+    return one.sha256
+
+
 def _identity(stack: StackPlanes) -> list[Any]:
     return [stack.stack_id, stack.row["view"], list(stack.row["normal"]), stack.row["apex_known"]]
 

@@ -161,7 +161,7 @@ def usable_grid(plane: ImagePlane, protocol: Protocol, centre_mm: Floats | None 
     Raises
     ------
     GeometryError
-        When it misses the image.
+        When it misses the image, as `GridMissesImage`.
     """
     grid = grid_plane(plane, protocol.rows, protocol.columns, protocol.spacing_mm, centre_mm=centre_mm)
     for axis in axes_of(plane, grid):

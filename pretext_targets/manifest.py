@@ -39,6 +39,10 @@ class ManifestRow:
         Example -> reason why its pixels could not be used, a word for machines.
     sums : mapping
         Stack of the plan -> sums over the grid pixels this shard read of it.
+    annotated : int, optional
+        Its annotated examples; None in rows of earlier versions.
+    segments : mapping
+        Code -> examples in which at least one pixel has it.
     """
 
     shard: int
@@ -47,6 +51,8 @@ class ManifestRow:
     files: Mapping[str, FileRecord]
     invalid: Mapping[int, str] = field(default_factory=dict)
     sums: Mapping[int, Sums] = field(default_factory=dict)
+    annotated: int | None = None
+    segments: Mapping[int, int] = field(default_factory=dict)
 
 
 def row_name(shard: int) -> str:
@@ -80,6 +86,8 @@ def read_row(where: Where | Place, shard: int) -> ManifestRow | None:
             files={name: FileRecord(**one) for name, one in content["files"].items()},
             invalid={int(example): str(reason) for example, reason in content["invalid"].items()},
             sums={int(stack): _five(sums) for stack, sums in content["sums"].items()},
+            annotated=content.get("annotated"),
+            segments={int(code): int(count) for code, count in content.get("segments", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(

@@ -37,31 +37,30 @@ from pretext_targets.annotations import (
     FRAMES_NOT_CHOSEN,
     NO_IMAGE,
     OTHER_VIEW,
-    canonical_name,
     segment_order,
 )
-from pretext_targets.boxes import no_boxes
+from pretext_targets.boxes import NO_GEOMETRY
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
-from pretext_targets.fingerprint import Fingerprint
-from pretext_targets.labels import SliceLabels, usable_grid
+from pretext_targets.build_reasons import SIZES_DIFFER, reason_of
+from pretext_targets.fingerprint import Fingerprint, sha256_of
+from pretext_targets.label_codes import WITHOUT_CONTENT, UnnamedCodes, codes_of
+from pretext_targets.labels import SliceLabels
 from pretext_targets.nifti import NiftiAnnotation, NiftiLabels, open_nifti
 from pretext_targets.nifti_affines import Flips
+from pretext_targets.nifti_slices import slices_of, stack_id_of
 from pretext_targets.nifti_subjects import (
     Subject,
     Volume,
     chosen_volumes,
     maps_without_image,
-    planes_of,
     subjects_of,
+    tells_pixel_size,
     volumes_of,
     with_flips,
 )
 from pretext_targets.patient_facts import NOTHING_TOLD, PatientFacts, TableOfFacts, read_facts
 from pretext_targets.protocol import Protocol
 from pretext_targets.splits import split_codes
-
-SIZES_DIFFER = "sizes-differ"
-NO_GEOMETRY = "no-geometry"
 
 
 def plan_nifti(
@@ -88,17 +87,16 @@ def plan_nifti(
     Raises
     ------
     WrongUse
-        When there is no such folder, or the manifest has no labels.
+        When there is no such folder, or the manifest's codes make no sense.
     NothingUsable
         When it holds no image of the wanted view, or no label map of one.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise WrongUse(f"{folder} is no folder; give the folder of the data set")
-    if manifest.labels is None or not manifest.labels.codes:
-        raise WrongUse(f"the manifest {manifest.name} names no codes of labels; it needs labels.codes")
+    codes = codes_of(manifest)
     subjects, other = subjects_of(folder, protocol, manifest)
-    draft = _Draft(folder, protocol, manifest, salt, read_facts(folder, manifest))
+    draft = _Draft(folder, protocol, manifest, codes, salt, read_facts(folder, manifest))
     for done, subject in enumerate(subjects):
         draft.add(subject)
         progress("reading label maps", done=done + 1, total=len(subjects))
@@ -115,15 +113,15 @@ class _Draft:
         folder: Path,
         protocol: Protocol,
         manifest: DataManifest,
+        codes: Mapping[int, str],
         salt: bytes,
         facts: TableOfFacts | None,
     ) -> None:
-        assert manifest.labels is not None
         self.facts = facts
         self.folder, self.protocol, self.manifest, self.salt = folder, protocol, manifest, salt
         self.believed = manifest.geometry == "present"
-        self.base = manifest.labels.base
-        self.codes = {int(code): canonical_name(name) for code, name in manifest.labels.codes.items()}
+        self.codes, self.unnamed = codes, UnnamedCodes(codes)
+        self.without_pixel_size = 0
         self.slices: list[SliceLabels] = []
         self.rows: list[dict[str, Any]] = []
         self.skipped: list[dict[str, Any]] = []
@@ -139,7 +137,7 @@ class _Draft:
 
     def add(self, subject: Subject) -> None:
         """Add all slices and volumes of a subject."""
-        stack_id = f"{self.manifest.name}-{subject.name}-{self.protocol.carrier}"
+        stack_id = stack_id_of(subject, self.protocol, self.manifest)
         if not subject.images:
             self.unused[NO_IMAGE] += len(subject.labels)
             return
@@ -150,11 +148,21 @@ class _Draft:
                 raise UnusableFile(SIZES_DIFFER)
             volumes = list(volumes_of(subject, shapes, self.folder))
             volumes = with_flips(volumes, subject.images[0], opened, self.folder, believed=self.believed)
-            labels = self._labels(subject, stack_id, len(volumes))
+            labels = slices_of(
+                opened[subject.images[0]],
+                subject,
+                self.protocol,
+                self.manifest,
+                number=self._stacks,
+                phases=len(volumes),
+                facts=NOTHING_TOLD if self.facts is None else self.facts.of(subject.name),
+                salt=self.salt,
+            )
         except (UnusableFile, GeometryError) as error:
-            reason = error.reason if isinstance(error, UnusableFile) else "geometry"
-            self.left_out.append((stack_id, None, len(subject.images), reason))
+            self.left_out.append((stack_id, None, len(subject.images), reason_of(error)))
             return
+        if not tells_pixel_size(opened[subject.images[0]]):  # all files of a subject get the first's planes
+            self.without_pixel_size += len(subject.images)
         self.turned += [(volume.path, volume.flips) for volume in volumes if any(volume.flips)]
         self.unused[NO_IMAGE] += maps_without_image(subject, volumes, self.folder)
         self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
@@ -162,6 +170,10 @@ class _Draft:
         chosen = chosen_volumes(volumes, self.protocol.frames, labels[0][1].facts)
         if not chosen:
             self.untold.append(stack_id)
+        for place, volume in enumerate(volumes):
+            if volume.labels is not None and (not chosen or place in chosen):
+                path, first = volume.labels
+                self.unnamed.add(str(self.folder / path), first, len(labels))
         for stored, one in labels:
             for place, volume in enumerate(volumes):
                 self._add_image(one, stored, volume, subject, taken=not chosen or place in chosen)
@@ -205,43 +217,6 @@ class _Draft:
             }
         )
 
-    def _labels(self, subject: Subject, stack_id: str, phases: int) -> list[tuple[int, SliceLabels]]:
-        """Every slice, base first where that is known, with its place in the files."""
-        opened = open_nifti(str(subject.images[0]))
-        planes, placed, distance_mm = planes_of(opened, self.protocol, placed=self.believed)
-        count = len(planes)
-        order = range(count - 1, -1, -1) if self.base == "last" else range(count)
-        key = f"{self.manifest.name}/{subject.name}"
-        labels = []
-        for index, stored in enumerate(order):
-            relative = index / (count - 1) if count > 1 else np.nan
-            counts = self.protocol.carrier == "SAX" and self.base != "unknown"
-            labels.append(
-                (
-                    stored,
-                    SliceLabels(
-                        stack=self._stacks,
-                        stack_id=stack_id,
-                        slice_index=index,
-                        n_slices=count,
-                        n_phases=phases,
-                        plane=planes[stored],
-                        grid=usable_grid(planes[stored], self.protocol),
-                        line=np.full((len(self.protocol.partners), 3), np.nan),
-                        boxes=no_boxes(NO_GEOMETRY),
-                        location=relative if counts else np.nan,
-                        location_sine=float(np.sin(np.pi * min(relative, 1 - relative))),
-                        patient_key=hashed(self.salt, key),
-                        study_key=hashed(self.salt, f"{key}/study"),
-                        stack_key=hashed(self.salt, stack_id),
-                        placed=placed,
-                        slice_distance_mm=distance_mm,
-                        facts=NOTHING_TOLD if self.facts is None else self.facts.of(subject.name),
-                    ),
-                )
-            )
-        return labels
-
     def finish(self) -> BuildPlan:
         """The plan."""
         protocol, name = self.protocol, self.manifest.name
@@ -260,7 +235,8 @@ class _Draft:
         unused = {reason: count for reason, count in sorted(self.unused.items()) if count}
         examples, skipped = self._table(self.rows), self._table(self.skipped)
         fingerprint = Fingerprint()
-        fingerprint.add([protocol.as_dict(), self.manifest.model_dump(mode="json"), names, self.digests])
+        described = self.manifest.model_dump(mode="json", exclude=WITHOUT_CONTENT)
+        fingerprint.add([protocol.as_dict(), described, names, self.digests])
         fingerprint.add([hashed(self.salt, name).hex()])
         if self.facts is not None:
             fingerprint.add([self.facts.names, [astuple(one.facts) for one in self.slices]])
@@ -285,10 +261,30 @@ class _Draft:
             ),
             phases_untold=tuple(self.untold),
             sha256=fingerprint.sha256,
+            parts_sha256=self._parts(described, examples, skipped),
             diagnosis_names=None if self.facts is None else self.facts.names,
             segmentations=NiftiLabels(names, tuple(self.digests), tuple(self.drawn), self.places, unused),
             annotations_unused=unused,
+            codes_unnamed=self.unnamed.found(),
+            without_pixel_size=self.without_pixel_size,
         )
+
+    def _parts(
+        self, described: Mapping[str, Any], examples: pl.DataFrame, skipped: pl.DataFrame
+    ) -> dict[str, str]:
+        """What the plan is made of: see `same_plan.PARTS`."""
+        files = [
+            one.drop("root", "segmentation", "split").to_dict(as_series=False) for one in (examples, skipped)
+        ]
+        parts = {
+            "files": sha256_of([files, [one.slice_distance_mm for one in self.slices]]),
+            "segmentations": sha256_of([self.digests, self.turned]),
+            "manifest": sha256_of(described),
+            "salt": sha256_of(hashed(self.salt, self.manifest.name).hex()),
+        }
+        if self.facts is not None:
+            parts["patients"] = sha256_of([self.facts.names, [astuple(one.facts) for one in self.slices]])
+        return parts
 
     def _table(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
         """Frames as a plan's table."""

@@ -18,13 +18,13 @@ import numpy as np
 from dicomgeom.data_manifest import DataManifest
 from dicomgeom.errors import UnusableFile
 from dicomgeom.plane import ImagePlane
+from pretext_targets.build_reasons import AFFINES_DIFFER
 from pretext_targets.nifti import is_nifti, read_nifti_slice, stem_of
 from pretext_targets.nifti_affines import AS_IT_IS, Flips, flips_between
 from pretext_targets.patient_facts import PatientFacts
 from pretext_targets.phases import Frames, evenly_spread
 from pretext_targets.protocol import Protocol
 
-AFFINES_DIFFER = "affines-differ"
 LABEL_ENDING = "_gt"
 
 FRAME_NAME = re.compile(r"frame(\d+)")
@@ -178,6 +178,11 @@ def _anything_drawn(path: Path, volume: int, slices: int) -> bool:
     return any(read_nifti_slice(str(path), volume * slices + place).any() for place in range(slices))
 
 
+def tells_pixel_size(opened: Any) -> bool:
+    """Whether a file says how large its pixels are: an affine that is the identity says nothing."""
+    return not np.allclose(np.asarray(opened.affine, dtype=np.float64), np.eye(4))
+
+
 def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[ImagePlane], bool, float]:
     """The plane of every slice, whether it really lies there, and how far apart slices are if it does not.
 
@@ -192,7 +197,7 @@ def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[Im
     """
     columns, rows, slices = (*opened.shape, 1)[:3]
     affine = np.asarray(opened.affine, dtype=np.float64)
-    lost = np.allclose(affine, np.eye(4))
+    lost = not tells_pixel_size(opened)
     spacing = [protocol.spacing_mm] * 2 if lost else [float(one) for one in opened.header.get_zooms()[:2]]
     placed = placed and not lost
     matrix = RAS_TO_LPS @ affine if placed else np.diag([spacing[0], spacing[1], 1.0, 1.0])

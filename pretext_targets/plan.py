@@ -20,9 +20,10 @@ from dicomgeom.data_manifest import DataManifest, kept_data_manifest
 from dicomgeom.errors import GeometryError, NothingUsable
 from dicomgeom.progress import Progress, silent
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
+from pretext_targets.build_reasons import NO_LABEL, reason_of
 from pretext_targets.choose import NO_ORIGINAL, Choice, StackPlanes, carrier_verdicts, choose_partners
 from pretext_targets.findings import UNKNOWN, Findings, of_no_exam
-from pretext_targets.fingerprint import Fingerprint
+from pretext_targets.fingerprint import Fingerprint, sha256_of
 from pretext_targets.labels import SliceLabels, label_stack
 from pretext_targets.phases import PhaseChoice
 from pretext_targets.protocol import Protocol
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from pretext_targets.tissues import TissueIndex
 
 __all__ = ["BuildPlan", "plan_build"]
-
-NO_LABEL = "no-label"
-BAD_GEOMETRY = "geometry"
 
 
 def plan_build(
@@ -123,21 +121,24 @@ class _Draft:
         self.skipped: list[pl.DataFrame] = []
         self.choices: list[Choice] = []
         self.left_out: list[tuple[str, int | None, int, str]] = []
-        self.hash = Fingerprint()
+        self.hash, self.seen = Fingerprint(), Fingerprint()
         self.hash.add(protocol.as_dict())
+        self.parts: dict[str, str] = {}
         self._stacks = 0
 
     def add_stack(self, stack: StackPlanes, images: pl.DataFrame, candidates: Sequence[StackPlanes]) -> None:
         choices = choose_partners(stack, candidates, self.protocol)
         try:
             labels = label_stack(stack, choices, self.protocol, number=self._stacks, salt=self.salt)
-        except GeometryError:
-            self.left_out.append((stack.stack_id, None, len(images), BAD_GEOMETRY))
+        except GeometryError as error:
+            self.left_out.append((stack.stack_id, None, len(images), reason_of(error)))
             return
         self._stacks += 1
         self.choices += choices
-        self.hash.add_stack(stack, choices)
-        self.hash.add([labels[0].patient_key.hex(), labels[0].study_key.hex(), labels[0].stack_key.hex()])
+        keys = [labels[0].patient_key.hex(), labels[0].study_key.hex(), labels[0].stack_key.hex()]
+        for one_hash in (self.hash, self.seen):
+            one_hash.add_stack(stack, choices)
+            one_hash.add(keys)
         frames_of = images.partition_by("slice_index", as_dict=True)
         chosen = self.phases.of_stack(stack.stack_id, images)
         for one in labels:
@@ -149,6 +150,7 @@ class _Draft:
             replace(one, findings=findings.of(one.study_key, one.patient_key)) for one in self.slices
         ]
         self.hash.add([findings.names, findings.sha256])
+        self.parts["findings"] = findings.sha256
         if self.slices and not any(set(one.findings) - {UNKNOWN} for one in self.slices):
             raise of_no_exam(findings)
 
@@ -194,7 +196,9 @@ def _finish(
     skipped = _sources(draft.skipped, catalogue.files, None, manifest)
     unused: dict[str, int] = {}
     if segmentations is not None:
-        draft.hash.add([segmentations.segment_names, segmentations.digests])
+        drawn = [segmentations.segment_names, segmentations.digests]
+        draft.hash.add(drawn)
+        draft.parts["segmentations"] = sha256_of(drawn)
         unused = unused_annotations(
             segmentations,
             examples=examples,
@@ -206,14 +210,17 @@ def _finish(
         if examples["segmentation"].null_count() == len(examples):
             raise _none_used(segmentations, unused, draft.protocol)
     if tissues is not None:
-        draft.hash.add([[one.model_dump() for one in tissues.tissues], tissues.digests])
+        known = [[one.model_dump() for one in tissues.tissues], tissues.digests]
+        draft.hash.add(known)
+        draft.parts["tissues"] = sha256_of(known)
         if len(examples) and not any(map(tissues.find, examples.iter_rows(named=True))):
             raise NothingUsable(
                 f"none of the {len(tissues)} images of known tissue belongs to an example of "
                 f"{draft.protocol.name}; give the truth of the export that was indexed"
             )
-    draft.hash.add_table(examples)
-    draft.hash.add_table(skipped)
+    for table in (examples, skipped):
+        draft.hash.add_table(table)
+        draft.seen.add_table(table.drop("segmentation"))
     without = [(one.stack_id, one.slice_index, one.boxes.reason) for one in draft.slices if one.boxes.reason]
     return BuildPlan(
         protocol=draft.protocol,
@@ -225,6 +232,7 @@ def _finish(
         without_boxes=pl.DataFrame(without, schema=WITHOUT_BOXES, orient="row"),
         phases_untold=tuple(draft.phases.untold),
         sha256=draft.hash.sha256,
+        parts_sha256={"catalogue": draft.seen.sha256, **draft.parts},
         segmentations=segmentations,
         tissues=tissues,
         annotations_unused=unused,

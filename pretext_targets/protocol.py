@@ -22,12 +22,13 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, in_plain_words
 from dicomgeom.kinds import KINDS
-from dicomgeom.spelling import unknown
+from dicomgeom.spelling import meant, unknown
 from dicomgeom.view_names import VIEWS
 
 FOLDER = Path(__file__).parent / "protocols"
@@ -35,6 +36,9 @@ EXAMPLES = FOLDER / "examples"
 
 MAX_SIDE: Final = 2048
 """Rows and columns at most: MR images are measured and stored with 1024 and fewer."""
+
+SOME_FRAMES: Final = ("all", "ED", "ED+ES")
+"""What `frames` may say beside a number."""
 
 Units = Literal["mm", "px"]
 Direction = tuple[float, float, float]
@@ -119,6 +123,15 @@ class Protocol(_Checked):
     boxes: Boxes | None = None
     """None: the slices get lines and locations only."""
     heatmap: Heatmap
+
+    @field_validator("frames", mode="before")
+    @classmethod
+    def _frames_in_one_sentence(cls, given: Any) -> Any:
+        """Pydantic would complain once for each thing that frames may be."""
+        if given not in SOME_FRAMES and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+            choice = f"expected {', '.join(SOME_FRAMES)} or how many, 1 or more"
+            raise ValueError(choice + (meant(given, SOME_FRAMES) if isinstance(given, str) else ""))
+        return given
 
     @model_validator(mode="after")
     def _views_agree(self) -> Protocol:
@@ -245,5 +258,5 @@ def _complaint(one: dict[str, Any]) -> str:
         return f"unknown key {key!r}, the keys are {', '.join(Protocol.model_fields)}"
     if one["type"] == "missing":
         return f"missing key {key!r}"
-    said = str(one["msg"]).removeprefix("Value error, ")
+    said = in_plain_words(one["msg"])
     return f"{key}: {said}, found {one['input']!r}" if key else said

@@ -25,6 +25,11 @@ from dicomgeom.plane import ImagePlane
 
 Floats = NDArray[np.float64]
 
+
+class GridMissesImage(GeometryError):
+    """No pixel of a grid lies on its image: the grid is far too coarse."""
+
+
 SUPPORT = 4
 """Samples under a cubic B-spline."""
 
@@ -144,13 +149,13 @@ def axis_matrix(axis: Axis) -> NDArray[np.float32]:
 
     Raises
     ------
-    GeometryError
+    GridMissesImage
         When the grid and the image do not overlap at any pixel centre.
     """
     places = sample_places(axis)
     inside = (places >= -0.5) & (places < axis.size - 0.5)
     if not inside.any():
-        raise GeometryError(
+        raise GridMissesImage(
             f"no pixel of the grid ({axis.grid_size} x {axis.grid_spacing_mm:g} mm) lies on the image "
             f"({axis.size} x {axis.spacing_mm:g} mm); choose a finer grid"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import socket
 import time
 from asyncio import CancelledError as AsyncioCancelledError
 from collections.abc import Iterator
@@ -11,11 +10,11 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
-from dicomgeom.errors import HalfWritten, WrongUse
+from dicomgeom.errors import HalfWritten
 from dicomgeom.progress import Progress, silent
-from dicomgeom.workers import check_one_kind, wait_for_workers
+from dicomgeom.scheduler import check_answers
+from dicomgeom.workers import SCHEDULER_WAIT_S, check_one_kind, wait_for_workers
 from pretext_targets.allocation import keep_freed_memory
 from pretext_targets.shard import ShardTask, write_shard
 
@@ -24,9 +23,6 @@ TASKS_PER_WORKER = 2
 
 COUNTED_EVERY_S = 10.0
 """How often the workers are counted again: some come while others work."""
-
-DEFAULT_PORT = 8786
-"""Where dask schedulers listen unless told otherwise."""
 
 WHAT = "writing shards"
 
@@ -139,23 +135,9 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
     connect: Any = distributed.Client  # dask ships no types
     if scheduler is not None:
-        _check_answers(scheduler)
+        check_answers(scheduler, SCHEDULER_WAIT_S)
         with connect(scheduler, timeout="30s") as client:
             yield client
         return
     with local_cluster(workers) as cluster, connect(cluster) as client:
         yield client
-
-
-def _check_answers(address: str) -> None:
-    """Knock at a scheduler's door before dask does: its own refusal prints more than one line."""
-    wrong = (
-        f"no dask scheduler answers at {address}; start one with: dask scheduler, and give tcp://HOST:PORT"
-    )
-    parts = urlsplit(address)
-    if parts.scheme not in ("tcp", "tls") or not parts.hostname:
-        raise WrongUse(wrong)
-    try:
-        socket.create_connection((parts.hostname, parts.port or DEFAULT_PORT), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise WrongUse(wrong) from error

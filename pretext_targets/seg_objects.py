@@ -104,7 +104,7 @@ def drawn_segments(
     Raises
     ------
     UnusableFile
-        When the object cannot be decoded.
+        When the object cannot be decoded, or draws a segment that it does not describe.
     """
     decoded = _decoded(path)
     masks: dict[str, NDArray[np.bool_]] = {}
@@ -112,6 +112,10 @@ def drawn_segments(
         pixels = decoded.pixels[position]
         if segment is not None and segment not in decoded.names:
             raise UnusableFile("segmentation-broken", f"no segment {segment}")
+        if segment is None and (
+            lost := set(np.unique(pixels).tolist()) - decoded.names.keys() - decoded.empty
+        ):
+            raise UnusableFile("segmentation-broken", f"no segment {', '.join(map(str, sorted(lost)))}")
         # A label map's frame holds every segment by its number, a binary frame one.
         numbers = decoded.names if segment is None else {segment: decoded.names[segment]}
         for number, name in numbers.items():
@@ -147,6 +151,8 @@ class _Decoded:
     pixels: NDArray[Any]
     names: Mapping[int, str]
     frames: Mapping[ImageKey, list[tuple[int, int | None]]]
+    empty: frozenset[int]
+    """Numbers of a label map that are no segment."""
 
     def of(self, sop_instance_uid: str, frame: int | None) -> list[tuple[int, int | None]]:
         """Frames of one image; where it is not told by frame, those of the image as a whole."""
@@ -173,17 +179,23 @@ def _decoded(path: str) -> _Decoded:
             for frame in _frame_numbers(source):
                 image = str(source.ReferencedSOPInstanceUID), frame
                 frames.setdefault(image, []).append((position, segment))
-    return _Decoded((int(seg.Rows), int(seg.Columns)), pixels, _names(seg), frames)
+    return _Decoded((int(seg.Rows), int(seg.Columns)), pixels, _names(seg), frames, _background(seg))
 
 
 def _names(header: pydicom.Dataset) -> dict[int, str]:
     """Segments by number, but for the background that a label map may list."""
+    background = _background(header)
     every = {int(one.SegmentNumber): str(one.SegmentLabel) for one in header.SegmentSequence}
     return {
         number: f"segment {number}" if _tells_of_patient(label, header) else canonical_name(label)
         for number, label in every.items()
-        if number
+        if number not in background
     }
+
+
+def _background(header: pydicom.Dataset) -> frozenset[int]:
+    """Numbers of no segment: 0, and what a label map fills up with (DICOM PS3.3 C.8.20.2)."""
+    return frozenset({0, int(header.get("PixelPaddingValue") or 0)})
 
 
 def _tells_of_patient(label: str, header: pydicom.Dataset) -> bool:

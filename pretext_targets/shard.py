@@ -34,7 +34,7 @@ from pretext_targets.frames import (
 from pretext_targets.labels import SliceLabels
 from pretext_targets.manifest import ManifestRow, Sums, write_row
 from pretext_targets.places import Place
-from pretext_targets.schema import STACK_STATISTICS
+from pretext_targets.schema import NOT_ANNOTATED, STACK_STATISTICS
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -94,9 +94,26 @@ def write_shard(task: ShardTask) -> ManifestRow:
     slices = [source.slice for source in task.sources]
     same_slice = [False, *(a == b for a, b in pairwise(slices))]
     files = commit(task.place, task.attributes, arrays, start, stop, same_slice=same_slice)
-    row = ManifestRow(task.shard, start, stop, files, invalid, sums)
+    annotated, segments = count_segments(arrays.get("segmentation"), len(task.attributes.segment_names))
+    row = ManifestRow(task.shard, start, stop, files, invalid, sums, annotated, segments)
     write_row(task.place, row)
     return row
+
+
+def count_segments(drawn: NDArray[np.uint8] | None, names: int) -> tuple[int, dict[int, int]]:
+    """How many examples are annotated, and how many have each code.
+
+    Parameters
+    ----------
+    drawn : uint8 array, shape (examples, rows, columns)
+        None where the store holds no annotations.
+    names : int
+        How many codes mean something.
+    """
+    if drawn is None:
+        return 0, {}
+    has = {code: int((drawn == code).any(axis=(1, 2)).sum()) for code in range(1, names)}
+    return int((drawn != NOT_ANNOTATED).any(axis=(1, 2)).sum()), has
 
 
 def fill_arrays(task: ShardTask) -> tuple[Arrays, dict[int, str], dict[int, Sums]]:

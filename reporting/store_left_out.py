@@ -14,6 +14,7 @@ from dicomgeom.errors import AnatprepError
 from dicomgeom.phase_table import read_phases
 from dicomgeom.progress import Progress, silent
 from dicomgeom.reasons import FILE_REASONS
+from pretext_targets.build_reasons import LEFT_OUT_REASONS, NO_BOXES_REASONS, PIXEL_REASONS
 from pretext_targets.manifest import read_row
 from pretext_targets.plan import BuildPlan, plan_build
 from pretext_targets.protocol import Protocol
@@ -26,20 +27,11 @@ from reporting.sections import Table, short_key
 UNUSABLE_LISTED = 60
 """Unusable examples in the table."""
 
-PLAN_REASONS: Final[Mapping[str, str]] = {
-    "base-unknown": "nothing tells base from apex: no boxes",
-    "crossing-outside-image": "the lines cross outside the image: no boxes",
-    "direction-unclear": "a line runs across the direction that names its two ways: no boxes",
-    "fat-suppressed-preferred": "the exam has a fat-suppressed stack, which the protocol prefers",
-    "geometry": "planes from which no label follows",
-    "kind-not-admitted": "of the view, but of a kind that the protocol does not admit",
-    "lines-nearly-parallel": "the two lines are nearly parallel: no boxes",
-    "no-label": "no partner, and no place in a stack: nothing to learn from",
-    "not-original": "no original image of the scanner",
-    "partner-absent": "a partner's line is absent: no boxes",
-    "repeated-later": "acquired again later; the later one is taken",
-}
+PLAN_REASONS: Final[Mapping[str, str]] = {**LEFT_OUT_REASONS, **NO_BOXES_REASONS}
 """What the words of a plan mean."""
+
+UNUSABLE_REASONS: Final[Mapping[str, str]] = {**FILE_REASONS, **PIXEL_REASONS}
+"""What the words of examples mean whose pixels could not be used."""
 
 
 def unusable_examples(reader: StoreReader) -> dict[int, str]:
@@ -50,7 +42,8 @@ def unusable_examples(reader: StoreReader) -> dict[int, str]:
         told.update(row.invalid if row is not None else {})
     invalid = (~reader.column("valid")).nonzero()[0].tolist()
     return {
-        example: told[example] if told.get(example) in FILE_REASONS else OTHER_REASON for example in invalid
+        example: told[example] if told.get(example) in UNUSABLE_REASONS else OTHER_REASON
+        for example in invalid
     }
 
 
@@ -121,7 +114,7 @@ def _unusable_table(reader: StoreReader, unusable: Mapping[int, str]) -> Table:
         split = split_name(int(reader.column("split")[example]))
         place = f"slice {int(reader.column('slice_index')[example]) + 1}"
         phase = f"phase {int(reader.column('phase_index')[example]) + 1}"
-        rows.append((patient, split, f"{place}, {phase}", reason, FILE_REASONS.get(reason, "")))
+        rows.append((patient, split, f"{place}, {phase}", reason, UNUSABLE_REASONS.get(reason, "")))
         facets.append(Facets(split=split, reasons=(reason,), validity="unusable", patient=patient))
     left = len(unusable) - len(rows)
     return Table(

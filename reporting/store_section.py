@@ -18,10 +18,7 @@ from reporting.ration import Ration
 from reporting.sections import BarGroup, Exam, Fact, Section, Table, counted, listed
 from reporting.store_left_out import left_out_tables, unusable_examples
 from reporting.store_pictures import draw_stack
-from reporting.store_stacks import StoreStack, stacks_of, stacks_table
-
-STACKS_PICTURED = 12
-"""Stacks with pictures, taken in turns from the splits."""
+from reporting.store_stacks import StoreStack, pictured, stacks_of, stacks_table
 
 LOCATION_BINS = 10
 
@@ -92,7 +89,7 @@ def _lead(reader: StoreReader) -> str:
 def _exams(
     reader: StoreReader, stacks: Sequence[StoreStack], ration: Ration, progress: Progress
 ) -> tuple[tuple[Exam, ...], tuple[str, ...]]:
-    chosen = _in_turns(stacks)[:STACKS_PICTURED]
+    chosen = pictured(stacks)
     exams = []
     for number, stack in enumerate(chosen):
         progress("drawing labels", done=number, total=len(chosen))
@@ -106,17 +103,6 @@ def _exams(
         "so that this file stays small."
     )
     return tuple(exams), (note,) if left else ()
-
-
-def _in_turns(stacks: Sequence[StoreStack]) -> list[StoreStack]:
-    """Let the splits take turns, so that each is seen; stacks without a usable example come last."""
-    places: dict[tuple[bool, int], int] = {}
-    order = []
-    for stack in stacks:
-        kind = (not len(stack.usable), stack.split)
-        places[kind] = places.get(kind, -1) + 1
-        order.append((kind[0], places[kind], stack.split))
-    return [stacks[number] for number in sorted(range(len(stacks)), key=lambda number: order[number])]
 
 
 def _facts(reader: StoreReader) -> tuple[Fact, ...]:
@@ -151,7 +137,7 @@ def _bar_groups(reader: StoreReader) -> tuple[BarGroup, ...]:
         for number, view in enumerate(partners)
     }
     there["location"] = len(known)
-    if "segmentation" in reader.names and len(reader) <= ANNOTATED_COUNTED:
+    if counts_annotated(reader):
         there["segmentation"] = _annotated(reader)
     present = reader.column("box_present")
     boxes = {name: int(present[:, number].sum()) for number, name in enumerate(names)}
@@ -164,6 +150,11 @@ def _bar_groups(reader: StoreReader) -> tuple[BarGroup, ...]:
         BarGroup("Relative locations", bars(spread) if len(known) else (), "no example has a location")
     )
     return tuple(groups)
+
+
+def counts_annotated(reader: StoreReader) -> bool:
+    """Whether a report reads all segmentations of a store, to count them."""
+    return "segmentation" in reader.names and len(reader) <= ANNOTATED_COUNTED
 
 
 def _annotated(reader: StoreReader) -> int:

@@ -16,6 +16,9 @@ from reporting.store_left_out import split_name
 STACKS_LISTED = 200
 """Stacks in the table."""
 
+STACKS_PICTURED = 12
+"""Stacks with pictures."""
+
 Indices = NDArray[np.int64]
 
 
@@ -49,6 +52,18 @@ def stacks_of(reader: StoreReader) -> list[StoreStack]:
         )
         for number in np.argsort(first)
     ]
+
+
+def pictured(stacks: Sequence[StoreStack]) -> list[StoreStack]:
+    """The stacks that get pictures: the splits take turns, those without a usable example come last."""
+    places: dict[tuple[bool, int], int] = {}
+    order = []
+    for stack in stacks:
+        kind = (not len(stack.usable), stack.split)
+        places[kind] = places.get(kind, -1) + 1
+        order.append((kind[0], places[kind], stack.split))
+    turns = sorted(range(len(stacks)), key=lambda number: order[number])
+    return [stacks[number] for number in turns[:STACKS_PICTURED]]
 
 
 def stacks_table(reader: StoreReader, stacks: Sequence[StoreStack], unusable: Mapping[int, str]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer.main
 
 from cli.main import app
 from dicomgeom.catalogue import TABLES
+from dicomgeom.data_manifest import Labels, load_data_manifest
 from dicomgeom.errors import (
     EXIT_DONE,
     EXIT_INTEGRITY,
@@ -25,11 +27,14 @@ from dicomgeom.overrides import read_overrides
 from dicomgeom.phase_table import PHASES
 from dicomgeom.reasons import REASONS
 from dicomgeom.view_names import VIEWS
+from pretext_targets.build_reasons import BUILD_REASONS
+from pretext_targets.label_codes import codes_of
 from pretext_targets.protocol import example_protocols, load_protocol, shipped_protocols
 from pretext_targets.store import SCHEMA
 from tests.helpers.real import PROJECT
 from training.experiments.grid import shipped_grids
-from training.recipe import load_recipe, shipped_recipes
+from training.recipe import Recipe, load_recipe, shipped_recipes
+from training.recipe_keys import settings_of
 
 DOCS = sorted(
     [
@@ -163,6 +168,23 @@ def test_every_reason_stands_in_the_reference() -> None:
     )
 
 
+def test_every_reason_of_a_build_stands_in_the_reference() -> None:
+    section = REFERENCE.split("### What a build leaves out")[1].split("\n### ")[0]
+    found = re.findall(r"^\| `(\w+)` \| `([\w-]+)` \| (.+) \|$", section, flags=re.MULTILINE)
+    assert sorted(found) == sorted(
+        (key, word, meaning) for key, words in BUILD_REASONS.items() for word, meaning in words.items()
+    )
+
+
+def test_the_manifest_in_the_reference_is_read() -> None:
+    section = REFERENCE.split("## Manifests of data sets")[1].split("\n## ")[0]
+    text = "\n".join(re.findall(r"^    (.+)$", section, flags=re.MULTILINE))
+    acdc = load_data_manifest("acdc")
+    labels = Labels.model_validate(tomllib.loads(text)["labels"])
+    codes = codes_of(acdc.model_copy(update={"labels": labels}))
+    assert codes == {1: "RV cavity", 2: "LV myocardium", 3: "LV cavity", 4: "LV cavity", 5: "background"}
+
+
 def test_every_protocol_and_recipe_stands_in_the_reference() -> None:
     section = REFERENCE.split("## Protocols")[1].split("\n## ")[0]
     found = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", section, flags=re.MULTILINE)
@@ -171,6 +193,13 @@ def test_every_protocol_and_recipe_stands_in_the_reference() -> None:
     ]
     section = REFERENCE.split("## Recipes")[1].split("\n## ")[0]
     assert re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE) == list(shipped_recipes())
+
+
+def test_every_setting_of_a_recipe_stands_in_the_reference_with_its_type_and_default() -> None:
+    section = REFERENCE.split("## Settings of a recipe")[1].split("\n## ")[0]
+    settings = list(settings_of(Recipe))
+    assert [one.key for one in settings if not one.meaning] == []
+    assert re.findall(r"^\| `.+$", section, flags=re.MULTILINE) == [one.row() for one in settings]
 
 
 def test_every_grid_of_an_experiment_stands_in_the_reference() -> None:

@@ -159,11 +159,13 @@ def manual_features(
 
     Raises
     ------
+    NothingUsable
+        When the store has no segmentation.
     WrongUse
-        When the store has no segmentation of the three structures.
+        When that has not the three structures.
     """
     if "segmentation" not in reader.names:
-        raise WrongUse("the store holds no segmentation; give a labelled store, made with import-labels")
+        raise NothingUsable("the store holds no segmentation; give a labelled store, made with import-labels")
     names = reader.attributes.segment_names
     phases: dict[str, list[PhaseVolume]] = {}
     volumes = volumes_of(reader, rows)
@@ -209,11 +211,11 @@ def known_diagnoses(reader: StoreReader, rows: Rows) -> dict[str, int]:
 
     Raises
     ------
-    WrongUse, NothingUsable
+    NothingUsable
         The store has no diagnoses, or none of these patients has one.
     """
     if "diagnosis" not in reader.names:
-        raise WrongUse("the store holds no diagnosis; give a labelled store of a set that tells it")
+        raise NothingUsable("the store holds no diagnosis; give a labelled store of a set that tells it")
     column = reader.column("diagnosis")
     known = {
         patient: int(column[row]) for patient, row in first_rows(reader, rows).items() if column[row] >= 0

@@ -1,4 +1,4 @@
-"""Mean distance between contours, slice by slice, in mm.
+"""Mean distance between contours, slice by slice.
 
 Bai et al., MICCAI 2019: manual contours are drawn on slices, so contours are compared within each slice. The
 contour of a structure is its outer one (its holes are filled first, so that the myocardium's contour is the
@@ -24,28 +24,29 @@ class ContourDistance:
 
     Attributes
     ----------
-    mean_mm
-        None where no slice has both contours.
+    mean
+        In the unit of a pixel's side; None where no slice has both contours.
     both, only_true, only_predicted
         Slices with both contours, and with only one of them.
     """
 
-    mean_mm: float | None
+    mean: float | None
     both: int
     only_true: int
     only_predicted: int
 
 
-def contour_distance(
-    predicted: NDArray[np.bool_], true: NDArray[np.bool_], spacing_mm: float
-) -> ContourDistance:
-    """Mean contour distance of two masks (slices, rows, columns)."""
+def contour_distance(predicted: NDArray[np.bool_], true: NDArray[np.bool_], pixel: float) -> ContourDistance:
+    """Mean contour distance of two masks (slices, rows, columns) of square pixels.
+
+    `pixel` is the side of a pixel; distances come in its unit.
+    """
     in_predicted, in_true = predicted.any(axis=(1, 2)), true.any(axis=(1, 2))
     both = np.flatnonzero(in_predicted & in_true)
     distances = []
     for place in both:
         rows, columns = bounding_box((predicted[place] | true[place])[None])
-        first, second = (_contour_mm(mask[place, rows, columns], spacing_mm) for mask in (predicted, true))
+        first, second = (_contour(mask[place, rows, columns], pixel) for mask in (predicted, true))
         distances.append(nearest_distances(first, second).average())
     return ContourDistance(
         float(np.mean(distances)) if distances else None,
@@ -55,7 +56,7 @@ def contour_distance(
     )
 
 
-def _contour_mm(mask: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.float64]:
+def _contour(mask: NDArray[np.bool_], pixel: float) -> NDArray[np.float64]:
     """Pixels (n, 3) of the outer contour of a mask (rows, columns); the first coordinate is 0."""
     contour = surface_of(binary_fill_holes(mask)[None])
-    return np.argwhere(contour).astype(np.float64) * spacing_mm
+    return np.argwhere(contour).astype(np.float64) * pixel

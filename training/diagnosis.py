@@ -100,10 +100,10 @@ def diagnose(
     HalfWritten, IntegrityError
         The run is not finished, or one of the two is damaged.
     WrongUse
-        The store has no diagnoses, or no segmentation of the three structures; the run has seen patients of
-        the split, or segments something else.
+        The segmentation has not the three structures; the run has seen patients of the split, or segments
+        something else.
     NothingUsable
-        No patients to train or to test on.
+        No diagnoses, no segmentation, no patients to train or to test on.
     """
     if split not in SPLITS[1:]:
         raise WrongUse(f"the forest learns from the training patients; test it on {' or '.join(SPLITS[1:])}")

@@ -42,7 +42,6 @@ and `true` of each. Policies for empty masks are in `segmentation_measures.py`.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,7 @@ from training.data import facts_of, label_columns, patients_of, rows_of, sound_r
 from training.measured_task import MeasuredTask
 from training.model import Model, read_model
 from training.recipe import Recipe
+from training.run_file import sha256_of
 from training.seen_patients import SeenPatients, read_seen_patients
 from training.sources import Rows
 from training.tasks.task import StoreFacts, Task
@@ -156,8 +156,7 @@ def _ground(run: Path, reader: StoreReader, split: str) -> dict[str, Any]:
 
 def weights_sha256(run: Path) -> str:
     """SHA-256 of the weights of a run."""
-    with (run / WEIGHTS_FILE).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(run / WEIGHTS_FILE)
 
 
 def _measurable(model: Model) -> list[str]:

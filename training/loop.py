@@ -19,11 +19,11 @@ from training.checkpoint import Position
 from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
 from training.failures import told_in_one_line
-from training.heads import take_heads
+from training.heads import head_of, take_heads
 from training.mixed_precision import told_of_precision
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
-from training.run_file import DONE, RUNNING, read_run
+from training.run_file import DONE, RUNNING, WEIGHTS_SHA256, read_run
 from training.run_folder import NEW, identity_of, state_of, verify_run, write_run
 from training.seen_patients import SEEN_FILE, SeenPatients, write_seen_patients
 from training.steps import Training
@@ -31,7 +31,7 @@ from training.streams import LearningStream, open_stores, open_streams
 from training.tasks.collapse import told_of_collapse
 from training.team import chosen_device, this_team
 from training.trackers import TrackerName, open_tracker, tool_of
-from training.transfer import WEIGHTS_FILE, InitialWeights, load_into, read_initial_weights
+from training.transfer import WEIGHTS_FILE, InitialWeights, load_into, other_spacing, read_initial_weights
 from training.validation import write_samples
 
 __all__ = ["RunSummary", "train", "verify_run"]
@@ -121,7 +121,7 @@ def train(
         streams, notes = open_streams(
             recipe, readers, model, chosen, memory_bytes=memory_bytes, team=team, progress=progress
         )
-        transfer = _begin_with(model, initial, recipe, notes)
+        transfer = _begin_with(model, initial, recipe, streams, notes)
         if team.first and state == NEW:
             write_run(run, identity, RUNNING, notes=notes, transfer=transfer)
         # Asked for on its own: a run that was killed between the two writings gets its record, too.
@@ -168,14 +168,20 @@ def _seen_by(
 
 
 def _begin_with(
-    model: Model, initial: InitialWeights | None, recipe: Recipe, notes: list[str]
+    model: Model,
+    initial: InitialWeights | None,
+    recipe: Recipe,
+    streams: Sequence[LearningStream],
+    notes: list[str],
 ) -> dict[str, Any] | None:
     """Load initial weights and freeze what the recipe freezes."""
     transfer = None
     if initial is not None:
         table = load_into(model.backbone, initial, recipe.init.least_coverage)
         heads = take_heads(model, recipe, initial.learned) if recipe.init.heads else []
-        transfer = {**table.as_json(), "heads": heads}
+        transfer = {**table.as_json(), "heads": heads, "as_drawn": _as_drawn(model, table.parts, heads)}
+        for stream in streams:
+            notes += other_spacing(initial, stream.label, stream.facts.spacing_mm)
         if initial.seen is None or not initial.seen.ancestors_known:
             notes.append(
                 "the initial weights do not say whom they were trained on: keep test patients apart yourself"
@@ -185,6 +191,14 @@ def _begin_with(
         if initial is None:
             notes.append("the encoder is frozen but was not pretrained: give initial weights with --init")
     return transfer
+
+
+def _as_drawn(model: Model, parts: Sequence[str], heads: Sequence[str]) -> list[str]:
+    """Parts and heads that initial weights do not reach."""
+    left = [part for part in model.backbone.parts() if part not in parts]
+    return left + [
+        f"head of {label}" for label in model.labels if label not in heads and head_of(model.task(label))
+    ]
 
 
 def _told_before(run: Path) -> RunSummary:
@@ -213,7 +227,7 @@ def _finish(
         tuple(model.trained_parts()),
         recipe.steps,
     )
-    write_weights(run / WEIGHTS_FILE, model, configuration)
+    weights_sha256 = write_weights(run / WEIGHTS_FILE, model, configuration)
     turns = dict(zip(recipe.labels(), (stream.turns for stream in recipe.streams), strict=True))
     write_samples(run, model, max(streams, key=lambda stream: turns[stream.label]), recipe)
     write_run(
@@ -227,4 +241,5 @@ def _finish(
         images_per_second=position.images / position.seconds if position.seconds else 0.0,
         losses=position.losses,
         device=training.device.type,
+        **{WEIGHTS_SHA256: weights_sha256},
     )

@@ -6,6 +6,7 @@ store, which parts of the backbone the training reached, and of each head the ta
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,15 +126,23 @@ class Configuration:
         )
 
 
-def write_weights(path: Path, model: Model, configuration: Configuration) -> None:
-    """Write all weights of backbone and heads, with their configuration, whole or not at all."""
+def write_weights(path: Path, model: Model, configuration: Configuration) -> str:
+    """Write all weights of backbone and heads, with their configuration, whole or not at all.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+    """
     tensors = {name: values.detach().cpu().contiguous() for name, values in model.state_dict().items()}
     streams = zip(configuration.recipe.labels(), configuration.recipe.streams, strict=True)
     heads = {
         label: {"task": stream.task, "outputs": list(model.task(label).outputs)} for label, stream in streams
     }
     metadata = {METADATA_KEY: json.dumps({**configuration.as_json(), "heads": heads}, sort_keys=True)}
-    write_atomically(path, save(tensors, metadata))
+    content = save(tensors, metadata)
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -13,12 +13,13 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dicomgeom.errors import WrongUse
 from dicomgeom.spelling import meant
+from training.recipe_keys import unknown_key
 from training.settings import (
     AugmentSettings,
     BackboneSettings,
@@ -27,7 +28,7 @@ from training.settings import (
     ScheduleSettings,
     Settings,
 )
-from training.task_options import DOWNSTREAM, Stream, TaskOptions
+from training.task_options import Stream, TaskOptions
 
 RECIPE_FOLDER = "recipes"
 
@@ -36,18 +37,26 @@ class Recipe(Settings):
     """A whole recipe; see the shipped ones for what each value means in its paper."""
 
     name: str
+    """What the recipe is called."""
     paper: str = ""
+    """Where it was published."""
     streams: tuple[Stream, ...] = Field(min_length=1)
     steps: int = Field(ge=1)
+    """Steps of the optimiser."""
     batch_size: int = Field(default=20, ge=1)
+    """Images of a step, of all GPUs together; series or pairs where a task learns from those."""
     seed: int = 0
+    """Of all that is drawn at random."""
     view: str = ""
-    """The store's images must be of this view; "" takes any."""
+    """The only view that the store may hold; empty takes any."""
     published_for: tuple[str, ...] = ()
     """Views that the settings were published for; on others the run goes on with a note."""
     normalise: Literal["image-z-score", "stack-z-score", "image-0-1", "stack-0-1", "none"] = "image-z-score"
+    """How grey values are scaled, by the image or by its whole stack."""
     frozen: Literal["", "encoder"] = ""
+    """What stays as it was given by `--init`."""
     subjects: int = Field(default=0, ge=0)
+    """Patients to learn from, those of annotations where a stream has any; 0 is all."""
     backbone: BackboneSettings = BackboneSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     schedule: ScheduleSettings = ScheduleSettings()
@@ -55,13 +64,17 @@ class Recipe(Settings):
     tasks: TaskOptions = TaskOptions()
     init: InitSettings = InitSettings()
     amp: bool | Literal["everywhere"] = True
-    """bfloat16 where it does no harm: on a GPU, or "everywhere", for CPUs that compute with it."""
+    """bfloat16 where it does no harm: on a GPU, or everywhere, for CPUs that compute with it."""
     compiled: bool = False
     """Whether torch.compile is tried on the network; where it does not work the run goes on without."""
     log_every: int = Field(default=50, ge=1)
+    """Steps between two lines of the log."""
     checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between two checkpoints."""
     validate_every: int = Field(default=500, ge=1)
+    """Steps between two validations."""
     validation_images: int = Field(default=512, ge=1)
+    """Images of a validation at most."""
 
     @model_validator(mode="after")
     def _streams_differ(self) -> Recipe:
@@ -90,10 +103,6 @@ class Recipe(Settings):
     def store_names(self) -> tuple[str, ...]:
         """What the recipe calls its stores, in alphabetical order."""
         return tuple(sorted({stream.store for stream in self.streams}))
-
-    def needs_annotations(self, store: str) -> bool:
-        """Whether a stream of the store with this name learns from manual annotations."""
-        return any(stream.task in DOWNSTREAM for stream in self.streams if stream.store == store)
 
     def turn_of(self, step: int) -> tuple[int, int]:
         """Which stream optimiser step `step` (from 0) belongs to, and its turns before."""
@@ -155,9 +164,18 @@ def checked_recipe(settings: Mapping[str, Any], origin: str) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        raise WrongUse(
-            f"recipe {origin}: " + "; ".join(_explained(problem) for problem in error.errors())
-        ) from error
+        raise WrongUse(f"recipe {origin}: " + "; ".join(_explained(one) for one in _causes(error))) from error
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """The problems without those that follow from others: a list is too short whose entry was refused."""
+    places = [problem["loc"] for problem in error.errors()]
+    return [
+        problem
+        for problem in error.errors()
+        if problem["type"] != "too_short"
+        or not any(place[: len(problem["loc"])] == problem["loc"] != place for place in places)
+    ]
 
 
 def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
@@ -218,26 +236,8 @@ def _explained(problem: Any) -> str:
     way = [str(step) for step in problem["loc"]]
     key = ".".join(way)
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{meant(way[-1], _known_keys(way[:-1]))}"
+        return unknown_key(Recipe, way)
     if problem["type"] == "missing":
         return f"{key!r} is missing"
     said = str(problem["msg"]).removeprefix("Value error, ")
     return f"{key} = {problem['input']!r}: {said}" if key and problem["type"] != "value_error" else said
-
-
-def _known_keys(way: list[str]) -> tuple[str, ...]:
-    """The keys that the model has at a place."""
-    model: type[BaseModel] = Recipe
-    for step in way:
-        if step.isdigit():
-            continue
-        annotation = model.model_fields[step].annotation
-        inner = next((kind for kind in (annotation, *get_args(annotation)) if _is_model(kind)), None)
-        if inner is None:
-            return ()
-        model = inner
-    return tuple(model.model_fields)
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ KEYS_RECIPE = {"name": str, "steps": int, "batch_size": int}
 
 KEYS_DONE = {"steps": int, "seconds": int | float, "images_per_second": int | float, "losses": dict}
 """What a finished one says besides."""
+
+WEIGHTS_SHA256 = "weights_sha256"
+"""What a finished one says of its weights; those that finished under earlier versions say nothing."""
 
 
 def read_run(run: Path) -> dict[str, Any]:
@@ -47,6 +51,8 @@ def read_run(run: Path) -> dict[str, Any]:
     wrong = [key for key, kind in expected.items() if not isinstance(read.get(key), kind)]
     if read.get("state") not in (RUNNING, DONE, None):
         wrong.append("state")
+    if not isinstance(read.get(WEIGHTS_SHA256, ""), str):
+        wrong.append(WEIGHTS_SHA256)
     if "recipe" not in wrong:
         recipe = read["recipe"]
         wrong += [
@@ -58,3 +64,27 @@ def read_run(run: Path) -> dict[str, Any]:
             "train again in another folder"
         )
     return read
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def changed_weights(weights: Path, sha256: str) -> str:
+    """In what way the weights of a run are not those that it wrote; empty where they are, or nobody knows.
+
+    Parameters
+    ----------
+    weights, sha256
+        Their file in the folder of the run, and the SHA-256 of what is in it now.
+    """
+    told = read_run(weights.parent)
+    written = told.get(WEIGHTS_SHA256, "") if told["state"] == DONE else ""
+    if written in ("", sha256):
+        return ""
+    return (
+        f"{weights} is not what the run wrote (its SHA-256 begins with {sha256[:12]}, the one in {RUN_FILE} "
+        f"with {written[:12]}); copy the run again from where it is whole, or train again in another folder"
+    )

@@ -1,7 +1,8 @@
 """The folder of a run: what it is, whether a command fits it, whether it is whole.
 
 ``run.json`` says the recipe, the stores by protocol and plan (no paths), the initial weights by their hash,
-and the state. ``seen_patients.json`` says whom it was trained on (`seen_patients.py`).
+the state, and of a finished run the SHA-256 of its weights. ``seen_patients.json`` says whom it was trained
+on (`seen_patients.py`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dicomgeom.differences import differences
 from dicomgeom.errors import IntegrityError, WrongUse
 from pretext_targets.reader import StoreReader
 from training.checkpoint import position_of, write_json
 from training.log import LOG_FILE, read_log
 from training.model import read_model
 from training.recipe import Recipe
-from training.run_file import DONE, RUN_FILE, RUN_FORMAT, RUN_VERSION, read_run
+from training.run_file import (
+    DONE,
+    RUN_FILE,
+    RUN_FORMAT,
+    RUN_VERSION,
+    WEIGHTS_SHA256,
+    changed_weights,
+    read_run,
+    sha256_of,
+)
 from training.seen_patients import SEEN_FILE, read_seen_patients
 from training.transfer import WEIGHTS_FILE, InitialWeights
 from training.validation import SAMPLES_FILE
@@ -66,7 +77,7 @@ def state_of(run: Path, identity: Mapping[str, Any]) -> str:
         _told(found, identity, key) for key in ("stores", "init_sha256") if found.get(key) != identity[key]
     ]
     if found.get("recipe_sha256") != identity["recipe_sha256"]:
-        differing.insert(0, "recipe: " + ", ".join(_differences(found.get("recipe", {}), identity["recipe"])))
+        differing.insert(0, "recipe: " + ", ".join(differences(found.get("recipe", {}), identity["recipe"])))
     if differing:
         raise WrongUse(f"{run} holds a run of something else ({'; '.join(differing)}); choose another folder")
     return str(found["state"])
@@ -80,16 +91,6 @@ def _told(found: Mapping[str, Any], identity: Mapping[str, Any], key: str) -> st
     return f"other stores: it was begun on {told}"
 
 
-def _differences(found: Any, wanted: Any, key: str = "") -> list[str]:
-    """Dotted keys at which two recipes differ, with both values."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        keys = sorted(found.keys() | wanted.keys())
-        return [
-            line for k in keys for line in _differences(found.get(k), wanted.get(k), f"{key}.{k}".lstrip("."))
-        ]
-    return [] if found == wanted else [f"{key} {found!r} there, {wanted!r} asked for"]
-
-
 def write_run(run: Path, identity: Mapping[str, Any], state: str, **more: Any) -> None:
     """Write ``run.json``."""
     run.mkdir(parents=True, exist_ok=True)
@@ -99,15 +100,18 @@ def write_run(run: Path, identity: Mapping[str, Any], state: str, **more: Any) -
 
 
 def verify_run(run: Path) -> list[str]:
-    """What is wrong with a run's folder; empty when it is sound."""
+    """What is wrong with a run's folder; empty when it is finished and sound."""
     try:
         found = read_run(run)
     except IntegrityError as error:
         return [str(error)]
-    problems: list[str] = []
     done = found["state"] == DONE
+    problems = [] if done else ["not finished; run the same train command again to finish it"]
     expected = [SEEN_FILE, LOG_FILE] + ([WEIGHTS_FILE, CHECKPOINT_FILE, SAMPLES_FILE] if done else [])
     problems += [f"{run / name} is missing" for name in expected if not (run / name).is_file()]
+    weights = run / WEIGHTS_FILE
+    changed = changed_weights(weights, sha256_of(weights)) if weights.is_file() else ""
+    problems += [changed] if changed else []
     for name, read in (
         (WEIGHTS_FILE, read_model),
         (CHECKPOINT_FILE, position_of),
@@ -126,3 +130,12 @@ def verify_run(run: Path) -> list[str]:
             f"{run / LOG_FILE} ends at step {steps[-1]}, the run at step {found['recipe']['steps']}"
         )
     return problems
+
+
+def unchecked_of(run: Path) -> list[str]:
+    """What `verify_run` cannot tell of a run, though nothing is wrong with it."""
+    found = read_run(run)
+    if found["state"] == DONE and not found.get(WEIGHTS_SHA256):
+        reason = "finished under an earlier version: whether they are as they were written cannot be told"
+        return [f"{RUN_FILE} holds no SHA-256 of the weights ({reason})"]
+    return []

@@ -1,9 +1,8 @@
 """All measures of a segmented volume, and what happens where a mask is empty.
 
 For each structure: Dice, ASSD, HD95 and the mean contour distance of its slices; its volume as predicted, as
-true, and how far they are apart. In mm and ml where the store knows how the slices lie, else the surface
-distances are in voxels (their names say which) and the volumes are left out; contour distances need only the
-spacing of pixels, which is always known. A lone slice has no volume.
+true, and how far they are apart. In mm and ml where the store knows how the slices lie, else all distances
+are in voxels (their names say which) and the volumes are left out. A lone slice has no volume.
 
 ==================  ======================  ==========================================================
 empty               Dice                    distances
@@ -66,8 +65,9 @@ def segmentation_measures(
         measures |= _distances(said, wanted, name, grid, counts)
         measures |= _volumes(said, wanted, name, grid)
     measures["dice mean"] = float(np.mean([overlap.dice for overlap in overlaps]))
-    for kind in (f"assd {{}} ({grid.unit})", f"hd95 {{}} ({grid.unit})", "contour distance {} (mm)"):
-        measures[kind.format("mean")] = float(np.mean([measures[kind.format(name)] for name in names]))
+    for kind in ("assd", "hd95", "contour distance"):
+        of_each = [measures[f"{kind} {name} ({grid.unit})"] for name in names]
+        measures[f"{kind} mean ({grid.unit})"] = float(np.mean(of_each))
     return measures
 
 
@@ -75,7 +75,7 @@ def _distances(
     predicted: Masks, true: Masks, name: str, grid: VolumeGrid, counts: Counter[str]
 ) -> dict[str, float]:
     rows, columns = true.shape[1:]
-    contours = contour_distance(predicted, true, grid.spacing_mm)
+    contours = contour_distance(predicted, true, grid.pixel)
     for what, number in (("truth", contours.only_true), ("prediction", contours.only_predicted)):
         if number:
             counts[f"contour distance {name}: slices only in {what}"] += number
@@ -87,17 +87,17 @@ def _distances(
         counts[f"assd and hd95 {name}: the volume's diagonal"] += 1
     else:
         average = high = 0.0
-    if contours.mean_mm is not None:
-        contour = contours.mean_mm
+    if contours.mean is not None:
+        contour = contours.mean
     elif contours.only_true or contours.only_predicted:
-        contour = grid.spacing_mm * math.hypot(rows - 1, columns - 1)
+        contour = grid.pixel * math.hypot(rows - 1, columns - 1)
         counts[f"contour distance {name}: the slice's diagonal"] += 1
     else:
         contour = 0.0
     return {
         f"assd {name} ({grid.unit})": average,
         f"hd95 {name} ({grid.unit})": high,
-        f"contour distance {name} (mm)": contour,
+        f"contour distance {name} ({grid.unit})": contour,
     }
 
 

@@ -9,22 +9,29 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 
 class Settings(BaseModel):
-    """Base of all parts of a recipe: frozen, and closed to keys it does not know."""
+    """Base of all parts of a recipe: frozen, and closed to keys it does not know.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The line below a setting is its meaning in the reference, too (`recipe_keys.py`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class BackboneSettings(Settings):
-    """The network. `width` is the number of channels of its finest level: 8 or 16 do for a CPU.
+    """The network.
 
     The published networks: "basic-unet" of width 64 (Zhang, Wei et al.), "dyn-unet" of width 32 with 7
     `levels` (de Mooij et al.), "alexnet" of width 64.
     """
 
     kind: Literal["basic-unet", "dyn-unet", "alexnet"] = "basic-unet"
+    """The network."""
     width: int = Field(default=64, ge=1)
+    """Channels of its finest level; 8 or 16 do for a CPU."""
     levels: int | None = Field(default=None, ge=3, le=8)
+    """Resolutions of a dyn-unet, 7 where none are given; the others have a fixed number."""
     norm: Literal["batch", "instance"] = "batch"
+    """Normalisation within a U-Net."""
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> BackboneSettings:
@@ -36,20 +43,24 @@ class BackboneSettings(Settings):
 
 
 class OptimiserSettings(Settings):
-    """Optimiser; `l1` is the weight of the sum of absolute values of all trained parameters.
-
-    `weight_decay` shrinks the parameters that `decayed` names: "all", or "kernels", which leaves out biases
-    and the scales of norms.
-    """
+    """How the weights change at a step."""
 
     kind: Literal["adam", "sgd"] = "adam"
+    """How the weights follow their gradients."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size; the schedule changes it."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """How much weights shrink at each step."""
     decayed: Literal["all", "kernels"] = "all"
+    """What shrinks: all, or kernels without biases and the scales of norms."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of sgd: how much of the last direction is kept."""
     nesterov: bool = False
+    """Of sgd: whether it looks ahead along the momentum."""
     l1: float = Field(default=0.0, ge=0)
+    """Weight of the sum of absolute values of all trained parameters in the loss."""
     clip_norm: float = Field(default=0.0, ge=0)
+    """Longest gradient; longer ones are scaled down to it, 0 leaves them."""
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> OptimiserSettings:
@@ -62,21 +73,25 @@ class OptimiserSettings(Settings):
 
 
 class ScheduleSettings(Settings):
-    """Learning rate over the steps.
+    """Learning rate over the steps: constant, in stages, (1 - done)^power, a cosine to 0, or by validations.
 
-    "stages" cuts the run into `stages` equal parts and multiplies the rate by `factor` at each cut;
-    "polynomial" is (1 - done)^power; "cosine" goes to 0; "plateau" multiplies by `factor` when more
-    than `patience` validations in a row brought no smaller loss. A linear warm-up goes before, of
-    `warmup_steps` or of `warmup_share` of the run, whichever is longer; what is done counts from its end.
+    A linear warm-up goes before; what is done counts from its end.
     """
 
     kind: Literal["constant", "stages", "polynomial", "cosine", "plateau"] = "constant"
+    """How the learning rate falls."""
     stages: int = Field(default=1, ge=1)
+    """Of stages: equal parts of the run, with a fall at each cut."""
     factor: float = Field(default=0.5, gt=0, le=1)
+    """Of stages and plateau: what the rate is multiplied by."""
     power: float = Field(default=0.9, gt=0)
+    """Of polynomial: the rate is (1 - done)^power."""
     patience: int = Field(default=5, ge=0)
+    """Of plateau: validations in a row without a smaller loss that are borne."""
     warmup_steps: int = Field(default=0, ge=0)
+    """Steps of a linear rise before."""
     warmup_share: float = Field(default=0.0, ge=0, le=1)
+    """The same as a share of the run; the longer one counts."""
 
 
 def _round_one(value: Any) -> Any:
@@ -103,34 +118,49 @@ class AugmentSettings(Settings):
     """Ranges of the augmentation; 0 (or 1 to 1 for the scale) leaves a part out.
 
     Intensities change after the normalisation, so offsets and noise are in standard deviations where that is
-    a z-score. `intensity_scale`, `intensity_shift` and `gamma` are a range [low, high] or one number, the
-    spread round no change: 0.3 is [0.7, 1.3], [-0.3, 0.3] and [exp(-0.3), exp(0.3)]. The noise's standard
-    deviation lies between 0 and `noise_sd`, the blur's between `blur_min_px` and `blur_max_px`, along rows
-    and columns apart. Each part has the chance in which an image gets it.
-
-    `redraw_contrast` is the chance that a phantom's contrast is drawn anew, before the normalisation, as a
-    sequence of one of the kinds in `redraw_sequences` would show it (`training.contrast`).
+    a z-score. The noise's standard deviation lies between 0 and `noise_sd`, the blur's differs along rows and
+    columns. Each part has the chance in which an image gets it. A contrast is drawn anew before the
+    normalisation (`training.contrast`).
     """
 
     rotation_deg: float = Field(default=0.0, ge=0, le=180)
+    """Largest turn either way."""
     scale_min: float = Field(default=1.0, gt=0)
+    """Smallest zoom."""
     scale_max: float = Field(default=1.0, gt=0)
+    """Largest zoom."""
     shift_fraction: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest shift either way, of the side of the image."""
     flip_left_right: float = Field(default=0.0, ge=0, le=1)
+    """Chance of a flip; a mirrored heart is not a heart."""
     flip_up_down: float = Field(default=0.0, ge=0, le=1)
+    """Chance of a flip."""
     noise_sd: float = Field(default=0.0, ge=0)
+    """Largest standard deviation of the noise, after the normalisation."""
     noise_chance: Chance = 1.0
+    """Chance of noise."""
     blur_min_px: float = Field(default=0.0, ge=0)
+    """Smallest standard deviation of the blur."""
     blur_max_px: float = Field(default=0.0, ge=0)
+    """Largest standard deviation of the blur; 0 is none."""
     blur_chance: Chance = 1.0
+    """Chance of blur."""
     intensity_scale: Factors = (1.0, 1.0)
+    """Grey values are multiplied; one number s is 1 - s to 1 + s."""
     intensity_scale_chance: Chance = 1.0
+    """Chance that grey values are multiplied."""
     intensity_shift: Offsets = (0.0, 0.0)
+    """Grey values are shifted; one number s is -s to s."""
     intensity_shift_chance: Chance = 1.0
+    """Chance that grey values are shifted."""
     gamma: Powers = (1.0, 1.0)
+    """Grey values are raised to a power; one number s is exp(-s) to exp(s)."""
     gamma_chance: Chance = 1.0
+    """Chance that grey values are raised."""
     redraw_contrast: Chance = 0.0
+    """Chance that a phantom's contrast is drawn anew; needs a store with tissues."""
     redraw_sequences: tuple[SequenceName, ...] = Field(default=("balanced",), min_length=1)
+    """Kinds of sequence that are drawn."""
 
     @property
     def moves(self) -> bool:
@@ -167,11 +197,9 @@ def _ends_of(name: str) -> tuple[str, str]:
 
 
 class InitSettings(Settings):
-    """Loading of pretrained weights.
-
-    The least share of the pretrained parts that must fit the network, and whether a stream goes on with the
-    head of the same task with the same outputs.
-    """
+    """Loading of pretrained weights."""
 
     least_coverage: float = Field(default=0.9, ge=0, le=1)
+    """Least share of the pretrained parts that must fit the network."""
     heads: bool = True
+    """Whether heads of the same task with the same outputs are taken over, too."""

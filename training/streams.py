@@ -25,6 +25,7 @@ from training.data import (
     raw_names,
     sound_rows,
 )
+from training.fitting import beyond_the_paper
 from training.model import Model
 from training.order import Order
 from training.recipe import Recipe
@@ -175,7 +176,7 @@ def open_streams(
             f"{label}: no training image has a label for the {head}: switched off"
             for head in rows.switched_off
         ]
-        notes += _beyond_the_paper(recipe, label, facts_of(reader.attributes).view)
+        notes += beyond_the_paper(recipe, label, facts_of(reader.attributes).view)
         redraw = redraw_of(recipe.augment, reader.attributes, device)
         if recipe.augment.redraw_contrast and redraw is None:
             notes.append(f"{label}: its store knows no tissues: the contrast stays as it is")
@@ -197,14 +198,6 @@ def open_streams(
             )
         )
     return streams, notes
-
-
-def _beyond_the_paper(recipe: Recipe, label: str, view: str) -> list[str]:
-    if not recipe.published_for or view in recipe.published_for:
-        return []
-    published = ", ".join(recipe.published_for)
-    said = f"the settings of {recipe.name} are those for {published} images, this store holds {view} images"
-    return [f"{label}: {said}; the recipe says what differs"]
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ that never learned.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from dicomgeom.errors import HalfWritten, IntegrityError, WrongUse
 from training.backbones import Backbone
 from training.heads import LearnedTask, learned_tasks
 from training.model import read_safetensors
-from training.run_file import DONE, RUN_FILE, read_run
+from training.run_file import DONE, RUN_FILE, changed_weights, read_run, sha256_of
 from training.seen_patients import SEEN_FILE, SeenPatients, read_seen_patients
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -57,6 +57,8 @@ class InitialWeights:
         Of the network they come from, where known.
     learned
         Tasks with their heads; none of another program's file.
+    spacings_mm
+        Pixel spacings of the stores that they learned from, where known.
     """
 
     tensors: dict[str, Tensor]
@@ -65,20 +67,23 @@ class InitialWeights:
     seen: SeenPatients | None
     width: int | None
     learned: tuple[LearnedTask, ...] = ()
+    spacings_mm: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class TransferTable:
-    """What became of each weight of the parts that count."""
+    """What became of each weight of the parts that count, which `parts` names."""
 
+    parts: tuple[str, ...]
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     misfitting: tuple[str, ...]
     coverage: float
 
     def as_json(self) -> dict[str, Any]:
-        """Counts and the names of what did not fit."""
+        """The parts, how many fit, and the names of what did not."""
         return {
+            "parts": list(self.parts),
             "matched": len(self.matched),
             "missing": list(self.missing),
             "misfitting": list(self.misfitting),
@@ -94,8 +99,12 @@ def read_initial_weights(source: Path) -> InitialWeights:
     HalfWritten
         A run that is not finished.
     IntegrityError
-        Nothing there, a damaged run, or not a file of weights.
+        A damaged run, weights that are not those that their run wrote, or not a file of weights.
+    WrongUse
+        Nothing there.
     """
+    if not source.exists():
+        raise WrongUse(f"{source} does not exist; give a finished run or a file of weights")
     path = source
     if source.is_dir():
         path = source / WEIGHTS_FILE
@@ -113,15 +122,25 @@ def read_initial_weights(source: Path) -> InitialWeights:
         tensors, metadata = _read_torch(path), dict[str, Any]()
     else:
         tensors, metadata = read_safetensors(path)
+    sha256 = sha256_of(path)
+    if path.name == WEIGHTS_FILE and (path.parent / RUN_FILE).is_file():
+        _refuse_changed(path, sha256)
     prefix = BACKBONE if any(name.startswith(BACKBONE) for name in tensors) else ""
     return InitialWeights(
         {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)},
         tuple(metadata.get("trained", ())),
-        hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256,
         read_seen_patients(path.parent) if path.with_name(SEEN_FILE).is_file() else None,
         metadata.get("recipe", {}).get("backbone", {}).get("width"),
         learned_tasks(tensors, metadata.get("heads", {})),
+        tuple(sorted({float(facts["spacing_mm"]) for facts in metadata.get("facts", {}).values()})),
     )
+
+
+def _refuse_changed(weights: Path, sha256: str) -> None:
+    changed = changed_weights(weights, sha256)
+    if changed:
+        raise IntegrityError(changed)
 
 
 def load_into(backbone: Backbone, initial: InitialWeights, least_coverage: float) -> TransferTable:
@@ -149,7 +168,7 @@ def load_into(backbone: Backbone, initial: InitialWeights, least_coverage: float
         counts = f"{len(matched)} of {len(wanted)} tensors of its {' and '.join(parts)}"
         raise WrongUse(_does_not_fit(backbone, initial, counts, coverage, least_coverage))
     backbone.load_state_dict({name: initial.tensors[name] for name in matched}, strict=False)
-    return TransferTable(matched, missing, misfitting, coverage)
+    return TransferTable(parts, matched, missing, misfitting, coverage)
 
 
 def _named_as_here(backbone: Backbone, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -175,6 +194,34 @@ def _parts_named(backbone: Backbone, tensors: Mapping[str, Tensor]) -> tuple[str
     """Parts of which a file names any tensor; all of them where it names none."""
     parts = tuple(backbone.parts())
     return tuple(part for part in parts if set(_state_of(backbone, (part,))) & set(tensors)) or parts
+
+
+def other_spacing(initial: InitialWeights, label: str, spacing_mm: float) -> list[str]:
+    """A note on a stream whose pixels have another size than those the weights learned from; or none."""
+    if not initial.spacings_mm or any(isclose(spacing_mm, one, rel_tol=1e-3) for one in initial.spacings_mm):
+        return []
+    learned = " and ".join(f"{one:g}" for one in initial.spacings_mm)
+    said = f"learned from pixels of {learned} mm, those of this store are {spacing_mm:g} mm"
+    return [f"{label}: the initial weights {said}: structures have another size in pixels"]
+
+
+def told_of_transfer(transfer: Mapping[str, Any]) -> str:
+    """One line on what was taken over, of a run's record; empty for runs of earlier versions.
+
+    >>> told_of_transfer({"parts": ["encoder"], "matched": 4, "missing": ["a"], "misfitting": [],
+    ...                   "heads": [], "as_drawn": ["decoder", "head of mtl"]})
+    'encoder taken over (4 of 5 tensors of the network); as drawn at the start: decoder, head of mtl'
+    """
+    if "parts" not in transfer:
+        return ""
+    count = transfer["matched"] + len(transfer["missing"]) + len(transfer["misfitting"])
+    taken = [*transfer["parts"], *(f"head of {label}" for label in transfer["heads"])]
+    drawn = ", ".join(transfer["as_drawn"]) or "nothing"
+    said = " and ".join((", ".join(taken[:-1]), taken[-1])) if len(taken) > 1 else taken[0]
+    return (
+        f"{said} taken over ({transfer['matched']} of {count} tensors of the network); "
+        f"as drawn at the start: {drawn}"
+    )
 
 
 def _does_not_fit(

@@ -2,8 +2,8 @@
 
 A volume is the slices of one stack at one phase. A placed stack has a matrix for each slice, and its voxels
 lie where the matrices say: slices that are uneven, tilted or shifted against each other need no exception.
-A stack without a place in the patient still knows its pixels; how far apart its slices are it knows when the
-store says so. One slice alone is an image: its measures are those of the plane.
+A stack without a place in the patient may still know its pixels and how far apart its slices are: the store
+says so. One slice alone is an image: its measures are those of the plane.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class VolumeGrid:
     unit
         "mm" or "voxels".
     spacing_mm
-        Of neighbouring pixels of a slice, known in any case.
+        Of neighbouring pixels on the store's grid; theirs in the patient where `unit` is "mm".
     slice_distance_mm
         Median distance of neighbouring slices along their normal; None where unknown or only one slice.
     """
@@ -49,6 +49,11 @@ class VolumeGrid:
     def slices(self) -> int:
         """How many there are."""
         return len(self.patient_from_voxel)
+
+    @property
+    def pixel(self) -> float:
+        """Distance of neighbouring pixels of a slice, in `unit`."""
+        return self.spacing_mm if self.unit == "mm" else 1.0
 
     @property
     def voxel_ml(self) -> float | None:
@@ -89,15 +94,24 @@ def placed_grid(patient_from_pixel: Floats, slice_indices: Iterable[int], spacin
 
 
 def counted_grid(
-    slice_indices: Iterable[int], spacing_mm: float, slice_distance_mm: float | None = None
+    slice_indices: Iterable[int],
+    spacing_mm: float,
+    slice_distance_mm: float | None = None,
+    *,
+    pixels_known: bool = True,
 ) -> VolumeGrid:
     """The grid of slices whose place in the patient is unknown, taken as straight above each other.
 
-    In mm when their distance is known or there is one slice, else in voxels.
+    In mm when their distance is known or there is one slice of known pixels, else in voxels.
+
+    Parameters
+    ----------
+    pixels_known
+        Whether the images told how large their pixels are; else `spacing_mm` is only the grid's name for it.
     """
     numbers = np.asarray(list(slice_indices), dtype=np.float64)
     flat = len(numbers) == 1
-    known = flat or slice_distance_mm is not None
+    known = pixels_known and (flat or slice_distance_mm is not None)
     matrices = np.zeros((len(numbers), 3, 4))
     matrices[:, 0, 0] = matrices[:, 1, 1] = spacing_mm if known else 1.0
     matrices[:, 2, 2] = 1.0
@@ -115,4 +129,8 @@ def grid_of(reader: StoreReader, rows: NDArray[np.int64]) -> VolumeGrid:
     distance = float("nan")
     if SLICE_DISTANCE in reader.names:
         distance = float(reader.column(SLICE_DISTANCE)[rows[0]])
-    return counted_grid(indices, spacing_mm, distance if np.isfinite(distance) else None)
+    if np.isfinite(distance):
+        return counted_grid(indices, spacing_mm, distance)
+    # Files that say how large their pixels are say how far apart several slices are, too.
+    lone = bool((reader.column("n_slices")[rows] == 1).all())
+    return counted_grid(indices, spacing_mm, pixels_known=lone and not reader.attributes.without_pixel_size)

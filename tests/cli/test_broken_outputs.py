@@ -166,6 +166,19 @@ def assert_refused(words: list[str], word: str, capsys: pytest.CaptureFixture[st
         assert word in captured.err
 
 
+def test_verify_tells_an_unfinished_run_and_one_whose_weights_have_no_checksum(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = room / "runs" / "pretrain-mtl"
+    capsys.readouterr()
+    changed(folder / "run.json", lambda content: content.pop("weights_sha256"))
+    assert run(["verify", str(folder), "--json"]) == EXIT_DONE
+    (note,) = json.loads(capsys.readouterr().out)["notes"][str(folder)]
+    assert "holds no SHA-256 of the weights" in note
+    changed(folder / "run.json", lambda content: content.update(state="running"))
+    assert_refused(["verify", str(folder)], "not finished; run the same train command again", capsys)
+
+
 def test_what_a_killed_build_left_behind_is_passed_over(
     room: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +205,33 @@ def test_the_bare_report_leaves_out_what_is_broken_and_says_so(
     assert "cardiac-4ch.zarr is half-written" in store
     assert "run.json is damaged: state, recipe, recipe_sha256, stores, init_sha256, notes" in described_run
     assert (room / "report.html").exists()
+
+
+def with_a_flipped_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ("stores/cardiac-sax.zarr", "image/c/0/0/0"),
+        ("stores/cardiac-sax.zarr", "location/c/0"),
+        ("stores/cardiac-sax.zarr", "line/zarr.json"),
+        ("catalogue", "stacks.parquet"),
+    ],
+)
+def test_a_report_refuses_a_named_source_with_a_flipped_byte_and_a_bare_one_leaves_it_out(
+    named: str, name: str, room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = room / named
+    with_a_flipped_byte(source / name)
+    assert_refused(["report", str(source), "-o", str(tmp_path / "out")], name, capsys)
+    assert not (tmp_path / "out").exists()
+    assert run(["report", "--workspace", str(room), "--json"]) == EXIT_SOME_SKIPPED
+    (told,) = json.loads(capsys.readouterr().out)["left_out"]
+    assert str(source) in told
 
 
 def test_a_bare_report_of_nothing_whole_is_an_error(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cli.main import run
 from cli.options import LARGEST_SIZE
-from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE
+from dicomgeom.errors import EXIT_DONE, EXIT_NOTHING_USABLE, EXIT_WRONG_USE
 from pretext_targets.protocol import FOLDER, MAX_SIDE
 from tests.helpers.exams import PATIENT_ID
 
@@ -67,8 +67,14 @@ def test_two_protocols_of_one_name_are_refused(
     ("more", "said"),
     [
         (["--size", "200000"], "2048"),
-        (["--spacing-mm", "inf"], "spacing_mm: Input should be a finite number"),
-        (["--spacing-mm", "nan"], "spacing_mm: Input should be"),
+        (["--spacing-mm", "inf"], "spacing_mm: must be a finite number"),
+        (["--spacing-mm", "nan"], "spacing_mm: must be"),
+        (
+            ["--frames", "ES"],
+            "expected all, ED, ED+ES or how many, 1 or more (did you mean 'ED+ES'?), found 'ES'",
+        ),
+        (["--frames", "0"], "expected all, ED, ED+ES or how many, 1 or more, found 0"),
+        (["--centre", "corner"], "'--centre': 'corner' is not one of 'image', 'crossing'"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_wrong_use(
@@ -134,3 +140,28 @@ def test_a_cluster_without_workers_is_told_where_no_bar_is_drawn(
     assert f"no workers at {address} yet, waiting (at most 0.00333 min)" in captured.out.splitlines()
     (line,) = captured.err.splitlines()
     assert "no worker came" in line
+
+
+def test_a_grid_far_too_coarse_is_told_from_bad_geometry(
+    catalogue: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--protocol", "cardiac-sax", "--spacing-mm", "1000", "--dry-run"]
+    capsys.readouterr()
+    assert run(["build-targets", str(catalogue), *words]) == EXIT_NOTHING_USABLE
+    said = capsys.readouterr().err
+    assert "grid-misses-image (a grid of 224 x 224 pixels of 1000 mm, choose a finer one)" in said
+
+
+def test_an_output_that_is_a_file_is_wrong_use(
+    catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "v1.toml").write_text("")
+    words = ["build-targets", str(catalogue), "--protocol", "cardiac-sax", "-o", str(tmp_path / "v1.toml")]
+    assert refused(words, capsys).endswith("v1.toml is a file, a store is a folder; give another output")
+
+
+def test_a_catalogue_that_was_given_as_output_is_wrong_use(
+    catalogue: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["build-targets", str(catalogue), "--protocol", "cardiac-sax", "-o", str(catalogue)]
+    assert "is a catalogue and no store; give a new or an empty folder" in refused(words, capsys)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from cli.main import run
-from dicomgeom.errors import EXIT_DONE, EXIT_WRONG_USE
+from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
 from dicomgeom.phase_table import read_phases
 from tests.dicomgeom.test_views import exam
 
@@ -48,3 +50,45 @@ def test_proposals_of_end_diastole_and_end_systole_are_written_when_asked_for(
     assert phases is not None
     assert len(phases) == 3
     assert set(phases["evidence"]) == {"3 phases, at least 6 needed"}
+
+
+def test_entries_of_views_that_match_nothing_are_told(
+    export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = tmp_path / "overrides.toml"
+    overrides.write_text('[[stack]]\nview = "RVOT"\nseries_description = "*outflo"\n')
+    words = ["index", str(export), "-o", str(tmp_path / "catalogue"), "--views", str(overrides)]
+    assert run(words) == EXIT_SOME_SKIPPED
+    assert 'entry 1: series_description = "*outflo" (matches no stack)' in capsys.readouterr().out
+    assert run([*words, "--json"]) == EXIT_SOME_SKIPPED
+    (entry,) = json.loads(capsys.readouterr().out)["views_unused"]
+    assert entry.startswith("entry 1")
+
+
+def test_copies_are_counted_and_end_with_done(
+    export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (export / "again").write_bytes((export / "0-0").read_bytes())
+    assert run(["index", str(export), "-o", str(tmp_path / "catalogue")]) == EXIT_DONE
+    out = capsys.readouterr().out
+    assert "images left out because" in out
+    assert "copy" in out
+
+
+def test_a_workspace_in_the_export_is_passed_by(
+    export: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(export)
+    for _ in range(2):
+        assert run(["index", "."]) == EXIT_DONE
+        assert "made-by-anatprep" in capsys.readouterr().out
+
+
+def test_an_address_that_is_none_is_one_line_without_a_traceback(
+    export: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["index", str(export), "-o", str(tmp_path / "catalogue"), "--scheduler", "foo"]
+    assert run(words) == EXIT_WRONG_USE
+    gc.collect()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: no dask scheduler answers at foo")

@@ -11,6 +11,7 @@ import pytest
 
 from cli.main import run
 from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
+from pretext_targets.build_reasons import NO_BOXES_REASONS
 from pretext_targets.reader import StoreReader
 from tests.dicomgeom.test_views import exam
 from tests.pretext_targets.conftest import write_heart
@@ -52,8 +53,16 @@ def test_a_folder_of_nifti_files_becomes_a_labelled_store(
         nibabel.save(nibabel.Nifti1Image(pixels, np.diag([2.0, 2.0, 10.0, 1.0])), path)
     words = ["--manifest", "acdc", "--size", "32", "-o", str(tmp_path / "s.zarr"), "--json"]
     assert run(["import-labels", str(tmp_path / "set"), *words]) == EXIT_DONE
-    assert json.loads(capsys.readouterr().out)["examples"] == 3
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert (told["examples"], told["annotated"]) == (3, 3)
+    assert (told["codes_unnamed"], told["segments_missing"]) == ({}, [])
+    assert "annotated: 3 of 3 examples (LV cavity in 3, LV myocardium in 3, RV cavity in 3)" in captured.err
+    assert "next: anatprep train segment-sax" in captured.err
     assert run(["verify", str(tmp_path / "s.zarr")]) == EXIT_DONE
+    again = ["import-labels", str(tmp_path / "s.zarr"), "--manifest", "acdc", "-o", str(tmp_path / "t.zarr")]
+    assert run(again) == EXIT_WRONG_USE
+    assert "s.zarr is a store; with --manifest give the folder of the data set" in capsys.readouterr().err
 
 
 def test_a_set_of_ones_own_asks_for_a_salt_and_its_keys_depend_on_it(
@@ -123,9 +132,83 @@ def test_annotations_that_were_not_used_are_told_and_only_what_was_asked_for_is_
     assert told("more.zarr") == (EXIT_SOME_SKIPPED, {"not-in-catalogue": 1})
     words = [str(catalogue), str(drawn), "--kind", "contours", "-o", str(tmp_path / "said.zarr")]
     assert run(["import-labels", *words]) == EXIT_SOME_SKIPPED
-    assert "annotations not used because" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "annotations not used because" in said
+    assert "annotated: 3 of " in said
+    assert "drawn in no example: LV myocardium" in said  # endocardia alone
 
 
 def test_both_ways_or_neither_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["import-labels", str(tmp_path), "-o", str(tmp_path / "s")]) == EXIT_WRONG_USE
     assert "--manifest" in capsys.readouterr().err
+
+
+def hearts_of_nifti(folder: Path, affine: np.ndarray) -> None:
+    """Two patients, a code of each of ACDC's structures in their label maps."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for patient in ("patient001", "patient002"):
+        for name, high in ((f"{patient}_frame01", 900), (f"{patient}_frame01_gt", 4)):
+            pixels = rng.integers(0, high, (30, 28, 3)).astype(np.int16)
+            nibabel.save(nibabel.Nifti1Image(pixels, affine), folder / f"{name}.nii.gz")
+
+
+def test_a_code_without_a_name_and_pixels_without_a_size_are_told_in_words_and_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hearts_of_nifti(tmp_path / "set", np.eye(4))
+    own = tmp_path / "own.toml"
+    own.write_text((SHIPPED / "acdc.toml").read_text().replace('3 = "LV cavity"', '5 = "LV cavity"'))
+    (tmp_path / "salt.txt").write_text("a secret of sixteen bytes")
+    words = ["--manifest", str(own), "--size", "32", "--spacing-mm", "2", "--json"]
+    words += ["--salt-file", str(tmp_path / "salt.txt"), "-o", str(tmp_path / "s.zarr")]
+    assert run(["import-labels", str(tmp_path / "set"), *words]) == EXIT_SOME_SKIPPED
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told["codes_unnamed"]["3"]["label_maps"] == 2
+    assert told["segments_missing"] == ["LV cavity"]
+    assert told["without_pixel_size"] == 2
+    became = f"{told['codes_unnamed']['3']['pixels']} pixels in 2 label maps became background"
+    assert f"code 3 is not named in the manifest: {became}" in captured.err
+    assert "drawn in no example: LV cavity" in captured.err
+    as_they_are = "their pixels were taken as they are, as if they lay 2 mm apart"
+    assert f"2 files without a pixel size: {as_they_are}" in captured.err
+
+
+def test_where_nothing_is_drawn_no_training_is_proposed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hearts_of_nifti(tmp_path / "set", np.diag([2.0, 2.0, 10.0, 1.0]))
+    own, salt = tmp_path / "own.toml", tmp_path / "salt.txt"
+    text = (SHIPPED / "acdc.toml").read_text()
+    for code in (3, 2, 1):
+        text = text.replace(f'\n{code} = "', f'\n{code + 3} = "')
+    own.write_text(text)
+    salt.write_text("a secret of sixteen bytes")
+    words = ["import-labels", str(tmp_path / "set"), "--manifest", str(own), "--size", "32"]
+    assert run([*words, "--salt-file", str(salt), "-o", str(tmp_path / "s.zarr")]) == EXIT_SOME_SKIPPED
+    said = capsys.readouterr().out
+    assert "next: anatprep train" not in said
+    assert "nothing to fine-tune on: nothing is drawn in the annotations but background" in said
+
+
+def test_arrays_without_a_table_of_findings_say_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set" / "train" / "sagittal").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 32, 32)).astype(np.uint8)
+    np.save(tmp_path / "set" / "train" / "sagittal" / "0001.npy", pixels)
+    words = ["import-labels", str(tmp_path / "set"), "--manifest", "mrnet"]
+    words += ["--protocol", "knee-sag", "--size", "32"]
+    assert run([*words, "-o", str(tmp_path / "none.zarr")]) == EXIT_DONE
+    said = capsys.readouterr().out
+    assert "next:" not in said
+    assert "no table of findings (*.csv) lies in its folder" in said
+    assert "1 file without a pixel size" in said
+    assert NO_BOXES_REASONS["no-geometry"] in said
+    assert "docs/reference.md, What a build leaves out" in said
+    (tmp_path / "set" / "train-acl.csv").write_text("0001,1\n")
+    assert run([*words, "-o", str(tmp_path / "told.zarr")]) == EXIT_DONE
+    said = capsys.readouterr().out
+    assert "findings are known of 3 of 3 examples" in said
+    assert "next: anatprep train diagnose-knee" in said

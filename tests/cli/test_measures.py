@@ -12,6 +12,7 @@ import pytest
 from cli.main import run
 from dicomgeom.errors import EXIT_DONE, EXIT_NOTHING_USABLE, EXIT_WRONG_USE
 from tests.helpers.labelled_hearts import Heart, write_hearts
+from tests.training.conftest import write_store
 
 SIDE = 32
 
@@ -113,6 +114,28 @@ def test_a_diagnosis_from_a_run_and_from_manual_segmentations(
     assert "manual segmentations of 6 patients, 100.0% diagnosed rightly" in capsys.readouterr().out
 
 
+def test_a_store_without_what_is_asked_of_it_is_read_and_of_no_use(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = write_store(tmp_path / "bare.zarr", first_patient=50)
+    for words, said in (
+        (["diagnose", "--store", str(bare)], "the store holds no diagnosis"),
+        (["evaluate", str(runs[0]), "--store", str(bare)], "no image of the split 'test'"),
+    ):
+        assert run(words) == EXIT_NOTHING_USABLE
+        assert said in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_the_other_run_is_said_before_the_first_is_measured(
+    runs: list[Path], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[object] = []
+    monkeypatch.setattr("training.evaluate.evaluate", lambda *_, **__: measured.append(1))
+    words = ["evaluate", str(runs[0]), "--store", str(store), "--against", str(tmp_path / "nope")]
+    assert run(words) == EXIT_WRONG_USE
+    assert measured == []
+
+
 def test_wrong_words_end_in_one_line(
     runs: list[Path], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +150,15 @@ def test_wrong_words_end_in_one_line(
             5,
             "is no run",
         ),
+        (
+            ["evaluate", str(runs[0]), "--store", str(store), "--against", str(tmp_path / "nope")],
+            EXIT_WRONG_USE,
+            "nope does not exist; give a finished run",
+        ),
+        (["evaluate", str(tmp_path / "nope"), "--store", str(store)], EXIT_WRONG_USE, "does not exist"),
+        (["evaluate", str(runs[0]), "--store", str(tmp_path / "nope")], EXIT_WRONG_USE, "no store at"),
+        (["diagnose", "--store", str(tmp_path / "nope")], EXIT_WRONG_USE, "no store at"),
+        (["export", str(tmp_path / "nope"), "-o", str(tmp_path / "out")], EXIT_WRONG_USE, "does not exist"),
     ):
         assert run(words) == code
         told = capsys.readouterr().err

@@ -19,7 +19,7 @@ from dicomgeom.catalogue import open_catalogue
 from dicomgeom.errors import EXIT_DONE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
 from pretext_targets.labelled import index_segmentations, read_labels
 from pretext_targets.reader import StoreReader
-from training.model import read_model, write_weights
+from training.model import Configuration, Model, read_model, write_weights
 from training.tasks.segmentation import Segmentation
 from training.transfer import WEIGHTS_FILE
 
@@ -52,7 +52,14 @@ def _say_something(weights: Path) -> None:
     torch.manual_seed(0)
     torch.nn.init.normal_(head.weight)
     torch.nn.init.zeros_(head.bias)
-    write_weights(weights, model, configuration)
+    _write_again(weights, model, configuration)
+
+
+def _write_again(weights: Path, model: Model, configuration: Configuration) -> None:
+    """Replace the weights of a run by others, and their hash in its record."""
+    sha256 = write_weights(weights, model, configuration)
+    record = weights.parent / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"weights_sha256": sha256}))
 
 
 def test_every_image_of_the_store_gets_its_segments_in_dicom(room: Path, tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_an_exported_bundle_says_of_an_image_what_predict_says(room: Path, tmp_p
     shutil.copytree(room / "run", talkative)
     model, configuration = read_model(talkative / WEIGHTS_FILE)
     torch.nn.init.normal_(model.task("segmentation").head.weight)  # so that all classes are everywhere
-    write_weights(talkative / WEIGHTS_FILE, model, configuration)
+    _write_again(talkative / WEIGHTS_FILE, model, configuration)
     assert run(["predict", str(talkative), "--store", str(room / "store"), "-o", str(out)]) == EXIT_DONE
     assert run(["export", str(talkative), "-o", str(bundle), "--to", "monai"]) == EXIT_DONE
     path = max(out.glob("*.nii.gz"), key=lambda path: np.count_nonzero(nibabel.load(path).dataobj))  # type: ignore[attr-defined]

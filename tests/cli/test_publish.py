@@ -32,3 +32,8 @@ def test_a_store_is_published_once_and_checked(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_path_is_no_url(tmp_path: Path) -> None:
     assert run(["publish", str(tmp_path), str(tmp_path / "there")]) == EXIT_WRONG_USE
+
+
+def test_a_store_that_is_not_there_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", str(tmp_path / "nope"), "s3://bucket/x.zarr"]) == EXIT_WRONG_USE
+    assert "nope does not exist" in capsys.readouterr().err

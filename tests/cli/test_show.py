@@ -63,3 +63,28 @@ def test_a_view_that_no_stack_has_is_told(catalogue: Path, capsys: pytest.Captur
     assert answer(["show", str(catalogue), "--view", "3ch"], capsys)["rows"] == 0
     assert run(["show", str(catalogue), "--view", "3ch"]) == EXIT_DONE
     assert capsys.readouterr().out == "no stack is 3CH; here are 2CH, 4CH, SAX\n"
+
+
+def test_with_json_no_table_is_drawn_and_large_tables_come_in_pieces(
+    catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["show", str(catalogue), "--table", "images"]
+    whole = answer(words, capsys)["shown"]
+    monkeypatch.setattr(cli.show, "ROWS_AT_ONCE", 5)
+    assert run([*words, "--json"]) == EXIT_DONE
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert json.loads(captured.out)["shown"] == whole
+    assert len(whole) == 18
+    run(words)
+    said = capsys.readouterr().out
+    assert (said.count("stack_id"), said.count(".dcm")) == (4, 18)
+
+
+@pytest.mark.parametrize("words", [["show"], ["explain", "x"]])
+def test_a_catalogue_that_is_not_there_is_wrong_use(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *more = words
+    assert run([command, str(tmp_path / "nope"), *more]) == EXIT_WRONG_USE
+    assert "nope does not exist" in capsys.readouterr().err

@@ -154,3 +154,31 @@ def test_explain_traces_the_keys_that_reports_and_stores_print(export: Path, tmp
         key = hashed(catalogue.salt, name).hex()
         assert explain(catalogue, key[:10]) == explain(catalogue, key) == explain(catalogue, name)
     assert explain(catalogue, stack["patient_key"][:10]) == explain(catalogue, stack["patient_key"])
+
+
+def test_a_path_is_known_absolute_from_here_and_through_links(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = Path(catalogue.files["root"][0])
+    expected = told(catalogue, "cine-1-2")
+    assert told(catalogue, str(export / "cine-1-2")) == expected
+    monkeypatch.chdir(export.parent)
+    assert told(catalogue, "export/cine-1-2") == expected
+    assert told(catalogue, "./export/../export/cine-1-2#0").endswith(
+        expected.partition("\n")[2].partition("\n")[2]
+    )
+    link = export.parent / "link"
+    link.symlink_to("export", target_is_directory=True)
+    assert told(catalogue, "link/cine-1-2") == expected
+    link.unlink()
+    with pytest.raises(WrongUse, match=re.escape(f"give a path (absolute, from here, or below {export})")):
+        explain(catalogue, "cine-1-2-not")
+
+
+def test_a_reason_without_a_detail_has_no_empty_brackets(tmp_path: Path) -> None:
+    write_mr(tmp_path / "export" / "a", axial())
+    (tmp_path / "export" / "dead").symlink_to("nowhere")
+    index([tmp_path / "export"], tmp_path / "catalogue")
+    first, meaning = explain(open_catalogue(tmp_path / "catalogue"), "dead")
+    assert first == "file dead: unreadable, dead-link"
+    assert meaning.endswith(reasons.FILE_REASONS["dead-link"])

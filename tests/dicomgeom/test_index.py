@@ -15,6 +15,14 @@ from tests.dicomgeom.test_views import exam
 from tests.helpers.catalogues import assert_same_tables
 from tests.helpers.dicom_files import axial, uid, write_mr
 
+DIRECTORY_META = (
+    bytes.fromhex("0200020055491400")
+    + b"1.2.840.10008.1.3.10"
+    + bytes.fromhex("0200100055491400")
+    + b"1.2.840.10008.1.2.1\0"
+)
+"""File meta information of a DICOMDIR: its class and Explicit VR Little Endian."""
+
 
 def test_every_path_has_one_row_with_its_verdict(export: Path, tmp_path: Path) -> None:
     (export / "notes.dcm").write_text("text")
@@ -218,3 +226,31 @@ def test_an_empty_source_does_not_empty_a_catalogue(export: Path, tmp_path: Path
     assert len(open_catalogue(tmp_path / "catalogue").images) == 24
     assert verify_catalogue(tmp_path / "catalogue") == []
     assert index([export], tmp_path / "catalogue").unchanged == 24
+
+
+def test_images_left_out_are_counted_and_only_what_may_hold_something_counts_as_missed(
+    export: Path, tmp_path: Path
+) -> None:
+    original = export / "0-0"
+    (export / "again").write_bytes(original.read_bytes())
+    write_mr(export / "mip", axial(), ImageType=["DERIVED", "SECONDARY", "MIP"], SeriesInstanceUID=uid(3, 9))
+    (export / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + DIRECTORY_META)
+    summary = index([export], tmp_path / "catalogue")
+    assert summary.reasons == {"dicomdir": 1}
+    assert summary.images_left_out == {"copy": 1, "derived": 1}
+    assert summary.as_json()["images_left_out"] == summary.images_left_out
+    assert not summary.missed
+    changed = bytearray(original.read_bytes())
+    changed[-1] ^= 1
+    (export / "twin").write_bytes(changed)
+    summary = index([export], tmp_path / "catalogue")
+    assert summary.images_left_out == {"conflict": 1, "copy": 1, "derived": 1}
+    assert summary.missed
+
+
+def test_a_folder_of_nifti_files_names_the_command_that_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("a.nii.gz", "b.NII", "c.txt"):
+        (tmp_path / "set" / name).write_text("voxels")
+    with pytest.raises(NothingUsable, match=r"3 not-dicom\); 2 are NIfTI.*anatprep import-labels"):
+        index([tmp_path / "set"], tmp_path / "catalogue")

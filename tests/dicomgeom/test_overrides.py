@@ -11,7 +11,7 @@ import pytest
 from dicomgeom.catalogue import open_catalogue
 from dicomgeom.errors import WrongUse
 from dicomgeom.index import index
-from dicomgeom.overrides import read_overrides
+from dicomgeom.overrides import read_overrides, unused_entries
 from tests.dicomgeom.test_views import exam
 from tests.helpers.dicom_files import uid
 
@@ -100,3 +100,20 @@ def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
     text = '[[stack]]\nview = "5CH"\nprotocol_name = "x"\n[[stack]]\nview = "SAX"\nseries = "x"\n'
     with pytest.raises(WrongUse, match=r"entry 1: .*5CH.*entry 2: unknown key 'series'"):
         read_overrides(written(tmp_path, text))
+
+
+def test_entries_that_decide_nothing_are_told_with_why(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.toml"
+    path.write_text(
+        "".join(
+            f'[[stack]]\nview = "{view}"\nseries_description = "{pattern}"\n'
+            for view, pattern in (("SAX", "a*"), ("2CH", "nobody"), ("3CH", "ab"), ("4CH", "*b"))
+        )
+    )
+    rows = [
+        {"stack_id": text, "series_description": text, "protocol_name": None} for text in ("ab", "ac", "cb")
+    ]
+    assert unused_entries(read_overrides(path), rows) == [
+        'entry 2: series_description = "nobody" (matches no stack)',
+        'entry 3: series_description = "ab" (an earlier entry decides what it matches)',
+    ]

@@ -218,3 +218,33 @@ def test_only_the_phases_can_be_given_alone(tmp_path: Path, tiny: ExportOptions)
     written = write_exams(tmp_path / "export", exams=1, phases=2, options=replace(tiny, localizers=False))
     assert set(pl.read_parquet(written.truth / "series.parquet")["phases"]) == {2}
     assert written.as_json()["files"] == written.files
+
+
+def test_nothing_is_written_into_a_folder_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    with pytest.raises(WrongUse, match=r"mine holds thesis\.tex, which this command did not write"):
+        write_exams(tmp_path / "mine", exams=1)
+    with pytest.raises(WrongUse, match="holds something else than truth of phantoms"):
+        write_exams(tmp_path / "export", exams=1, truth=tmp_path / "mine")
+    with pytest.raises(WrongUse, match="lies inside the truth folder"):
+        write_exams(tmp_path / "truth" / "export", exams=1, truth=tmp_path / "truth")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "thesis.tex"]
+
+
+def test_fewer_exams_than_lie_there_are_refused_and_nothing_is_touched(
+    tmp_path: Path, tiny: ExportOptions
+) -> None:
+    quick = replace(tiny, localizers=False, phases=2, series_per_slice_share=0)
+    written = write_exams(tmp_path / "export", exams=2, options=quick)
+    before = digests(tmp_path)
+    with pytest.raises(WrongUse, match="holds more than 1 of its exams already; give --exams 2 or more"):
+        write_exams(tmp_path / "export", exams=1, options=quick)
+    assert digests(tmp_path) == before
+    work = tmp_path / "export" / "anatprep-work" / "catalogue"
+    work.mkdir(parents=True)
+    (work / "catalogue.json").write_text('{"format": "anatprep-catalogue"}')
+    assert write_exams(tmp_path / "export", exams=2, options=quick) == written
+    shutil.rmtree(written.truth)
+    with pytest.raises(WrongUse, match="which this command did not write"):
+        write_exams(tmp_path / "export", exams=2, options=quick)

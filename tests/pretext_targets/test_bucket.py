@@ -211,3 +211,22 @@ def test_a_store_on_a_plain_web_server_can_be_read(built: Path, tmp_path: Path) 
         there = open_reader(f"http://127.0.0.1:{server.server_port}/{built.name}")
         np.testing.assert_array_equal(there.column("location"), StoreReader(built).column("location"))
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://bucket/x.zarr", "Error performing PUT http://169.254.169.254/latest/api/token in 1 ms: 403"),
+        ("gs://bucket/x.zarr", "Error performing GET http://metadata.google.internal/token"),
+        ("az://bucket/x.zarr", "Generic MicrosoftAzure error: Account must be specified"),
+    ],
+)
+def test_missing_credentials_are_told_by_the_names_of_the_variables(url: str, said: str) -> None:
+    from obstore.exceptions import BaseError
+
+    with (
+        pytest.raises(WrongUse, match=r"needs credentials.*AWS_ACCESS_KEY_ID") as caught,
+        Bucket(url)._told(),
+    ):
+        raise BaseError(said)
+    assert "169.254" not in str(caught.value)

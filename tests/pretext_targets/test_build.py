@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of
-from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.errors import WrongUse
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from pretext_targets.build import BuildPlan, build, plan_build
@@ -163,7 +163,8 @@ def test_another_protocol_is_refused_and_nothing_is_changed(
 ) -> None:
     before = content_of(built)
     other = plan_build(catalogue, protocol.with_changes(spacing_mm=5.0))
-    with pytest.raises(WrongUse, match="another protocol than now; delete it, or give another output"):
+    said = r"\(protocol: spacing_mm 5.5 there, 5.0 asked for\); delete it, or give another output"
+    with pytest.raises(WrongUse, match=said):
         build(other, built)
     assert content_of(built) == before
 
@@ -171,7 +172,7 @@ def test_another_protocol_is_refused_and_nothing_is_changed(
 def test_another_catalogue_is_refused(export: Path, protocol: Protocol, built: Path, tmp_path: Path) -> None:
     index([export], tmp_path / "catalogue")
     other = plan_build(open_catalogue(tmp_path / "catalogue"), protocol)
-    with pytest.raises(WrongUse, match="another catalogue"):
+    with pytest.raises(WrongUse, match=r"than now \(other catalogue\); delete it"):
         build(other, built)
 
 
@@ -192,11 +193,11 @@ def test_another_compression_than_the_store_was_begun_with_is_refused(
 def test_a_folder_that_is_no_store_is_left_alone(plan: BuildPlan, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(IntegrityError, match="not an anatprep store"):
+    with pytest.raises(WrongUse, match="mine holds files and no store; give a new or an empty folder"):
         build(plan, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
     (tmp_path / "file").write_text("keep")
-    with pytest.raises(IntegrityError, match="not an anatprep store"):
+    with pytest.raises(WrongUse, match="file is a file, a store is a folder; give another output"):
         build(plan, tmp_path / "file")
 
 

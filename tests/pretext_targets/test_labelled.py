@@ -272,3 +272,22 @@ def test_a_broken_object_is_a_reason(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"nothing")
     with pytest.raises(UnusableFile, match="segmentation-broken"):
         read_labels(str(tmp_path / "a.dcm"), "1.2", 0, tuple(STORED))
+
+
+def test_a_label_map_that_draws_a_number_it_does_not_describe_is_broken_and_no_background(
+    catalogue: Catalogue, export: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    images = [export / "PID-4711" / "0" / f"{place}-0.dcm" for place in range(2)]
+    masks = np.stack([drawn(0), np.minimum(drawn(1), 2)])
+    assert {3, 4} <= set(np.unique(masks[0]))
+    written = pydicom.dcmread(write_seg(tmp_path / "seg" / "a.dcm", images, masks, "LABELMAP"))
+    written.SegmentSequence = [one for one in written.SegmentSequence if one.SegmentNumber in (0, 1, 2)]
+    written.save_as(tmp_path / "seg" / "a.dcm")
+    found = index_segmentations(tmp_path / "seg")
+    summary = build(plan_build(catalogue, protocol, segmentations=found), tmp_path / "store")
+    assert summary.invalid_reasons == {"segmentation-broken": 1}
+    assert (summary.annotated, summary.some_skipped) == (1, True)
+    with pytest.raises(UnusableFile, match="no segment 3, 4"):
+        read_labels(
+            str(tmp_path / "seg" / "a.dcm"), str(pydicom.dcmread(images[0]).SOPInstanceUID), 0, SEGMENTS
+        )

@@ -157,6 +157,19 @@ def test_where_the_spacing_was_lost_pixels_are_taken_as_they_are(grid: Protocol,
     assert np.isnan(reader.column("patient_from_pixel")).all()
 
 
+def test_files_without_a_pixel_size_are_counted_and_the_store_remembers_them(
+    grid: Protocol, tmp_path: Path
+) -> None:
+    for number, affine in ((1, None), (2, np.eye(4))):
+        for frame in ("frame01", "frame02"):
+            save(tmp_path / "set" / f"patient00{number}_{frame}.nii.gz", image(number), affine)
+        save(tmp_path / "set" / f"patient00{number}_frame01_gt.nii.gz", drawn(number), affine)
+    summary = build(plan_nifti(tmp_path / "set", grid, load_data_manifest("acdc")), tmp_path / "store")
+    assert (summary.without_pixel_size, summary.spacing_mm) == (2, SPACING_MM)
+    assert not summary.some_skipped
+    assert StoreReader(tmp_path / "store").attributes.without_pixel_size == 2
+
+
 def test_files_that_do_not_fit_each_other_or_are_broken_are_left_out(grid: Protocol, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     save(folder / "patient001_frame01.nii.gz", image(1))

@@ -11,7 +11,6 @@ from pydicom.uid import generate_uid
 
 from dicomgeom.catalogue import open_catalogue
 from dicomgeom.index import index
-from pretext_targets import boxes, choose, plan
 from pretext_targets.build import build, plan_build
 from pretext_targets.protocol import load_protocol
 from pretext_targets.reader import StoreReader
@@ -96,13 +95,6 @@ def test_a_store_of_a_protocol_unknown_here_is_still_shown(
     marker.write_text(marker.read_text().replace('"middle_of_two"', '"of_the_future"'))
     assert left_out_tables(StoreReader(copy), {}, [catalogue]) == ()
     assert "Store cardiac-sax" in write_report([catalogue, copy], tmp_path / "r.html").read_text("utf-8")
-
-
-def test_every_reason_of_a_plan_has_a_meaning() -> None:
-    words = {choose.KIND, choose.SUPERSEDED, choose.OTHER_CONTRAST, choose.NO_ORIGINAL}
-    words |= {plan.NO_LABEL, plan.BAD_GEOMETRY}
-    words |= {boxes.NO_LINE, boxes.NO_DIRECTION, boxes.WEAK_DIRECTION, boxes.PARALLEL, boxes.OUTSIDE}
-    assert words <= PLAN_REASONS.keys()
 
 
 def test_a_store_at_a_url_is_shown_like_one_in_a_folder(store: Path, catalogue: Path, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Content:
     carrier: str = "SAX"
     mapping: str = "linear"
     side: int = SIDE
+    spacing_mm: float = 2.0
     first_patient: int = 0
     seed: int = 1
 
@@ -128,7 +129,7 @@ def write_store(path: Path, content: Content | None = None, **changes: Any) -> P
         box_names=BOX_NAMES,
         box_side_px=6.0 * side / SIDE,
         line_sigma_px=3.0 * side / SIDE,
-        spacing_mm=2.0,
+        spacing_mm=content.spacing_mm,
         rows=side,
         columns=side,
         examples=count,

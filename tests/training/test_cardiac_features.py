@@ -134,7 +134,7 @@ def test_patients_without_a_diagnosis_are_left_out_and_none_at_all_is_refused(
     assert known_diagnoses(reader, np.arange(12)) == {f"{1:032x}": 1}
     with pytest.raises(NothingUsable, match="none of the patients has a known diagnosis"):
         known_diagnoses(reader, np.arange(6, 12))
-    with pytest.raises(WrongUse, match="holds no diagnosis"):
+    with pytest.raises(NothingUsable, match="holds no diagnosis"):
         known_diagnoses(StoreReader(pretext_store), np.arange(2))
-    with pytest.raises(WrongUse, match="holds no segmentation"):
+    with pytest.raises(NothingUsable, match="holds no segmentation"):
         manual_features(StoreReader(pretext_store), np.arange(2))

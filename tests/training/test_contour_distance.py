@@ -36,7 +36,7 @@ def test_a_slice_has_the_mean_of_its_two_directed_means_and_a_volume_the_mean_of
         by_hand.append((every.min(axis=0).mean() + every.min(axis=1).mean()) / 2)
     said, true = (np.stack(masks) for masks in zip(*pairs, strict=True))
     found = contour_distance(said, true, 1.5)
-    assert found.mean_mm == pytest.approx(np.mean(by_hand))
+    assert found.mean == pytest.approx(np.mean(by_hand))
     assert (found.both, found.only_true, found.only_predicted) == (2, 0, 0)
 
 
@@ -46,14 +46,14 @@ def test_contours_of_other_slices_are_never_nearer() -> None:
     true = np.stack([square(12, 16), square(12, 16)])
     found = contour_distance(said, true, 1.0)
     alone = contour_distance(said[:1], true[:1], 1.0)
-    assert alone.mean_mm is not None
-    assert found.mean_mm == pytest.approx(alone.mean_mm / 2)
+    assert alone.mean is not None
+    assert found.mean == pytest.approx(alone.mean / 2)
 
 
 def test_the_contour_of_a_ring_is_its_outer_one() -> None:
     ring = square(3, 17) & ~square(7, 13)
     full = contour_distance(square(3, 17)[None], ring[None], 1.0)
-    assert full.mean_mm == 0.0
+    assert full.mean == 0.0
 
 
 def test_slices_with_one_contour_are_counted_and_have_no_distance() -> None:
@@ -61,8 +61,8 @@ def test_slices_with_one_contour_are_counted_and_have_no_distance() -> None:
     said = np.stack([square(3, 9), empty, square(3, 9), empty])
     true = np.stack([square(3, 9), square(3, 9), empty, empty])
     found = contour_distance(said, true, 1.0)
-    assert (found.mean_mm, found.both, found.only_true, found.only_predicted) == (0.0, 1, 1, 1)
-    assert contour_distance(said[1:2], true[1:2], 1.0).mean_mm is None
+    assert (found.mean, found.both, found.only_true, found.only_predicted) == (0.0, 1, 1, 1)
+    assert contour_distance(said[1:2], true[1:2], 1.0).mean is None
 
 
 def test_random_masks_agree_with_all_pairs_of_points() -> None:
@@ -73,4 +73,4 @@ def test_random_masks_agree_with_all_pairs_of_points() -> None:
     masks = [mask | (np.arange(30)[:, None] < 3) for mask in masks]
     every = cdist(*(outline_by_hand(mask) for mask in masks)) * 0.7
     by_hand = (every.min(axis=0).mean() + every.min(axis=1).mean()) / 2
-    assert contour_distance(masks[0][None], masks[1][None], 0.7).mean_mm == pytest.approx(by_hand)
+    assert contour_distance(masks[0][None], masks[1][None], 0.7).mean == pytest.approx(by_hand)

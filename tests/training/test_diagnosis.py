@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.errors import NothingUsable, WrongUse
 from phantoms.cardiac_patient import Group
 from tests.helpers.labelled_hearts import Heart, phantom_heart, write_hearts
 from tests.helpers.runs import MakeRecipe
@@ -133,10 +133,10 @@ def test_what_cannot_be_diagnosed_is_refused_in_one_line(
     for run, given, split, said in (
         (tmp_path / "pretext", store, "test", "segments nothing; give a run of segment-sax"),
         (None, pretext_store, "test", "holds no diagnosis"),
-        (tmp_path / "none", store, "test", "none is missing; give a finished run"),
+        (tmp_path / "none", store, "test", "none does not exist; give a finished run"),
         (None, store, "train", "learns from the training patients; test it on validation or test"),
     ):
-        with pytest.raises((WrongUse, IntegrityError), match=said) as caught:
+        with pytest.raises((WrongUse, NothingUsable), match=said) as caught:
             diagnose(run, given, split=split)
         assert "\n" not in str(caught.value)
 

@@ -147,7 +147,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_later(
     assert "\n" not in str(caught.value)
     assert not [path for path in run.iterdir() if path.name.endswith(".part")]
     monkeypatch.undo()
-    assert verify_run(run) == []
+    assert verify_run(run) == ["not finished; run the same train command again to finish it"]
     train(recipe, {"": pretext_store}, run)
     train(recipe, {"": pretext_store}, tmp_path / "whole")
     assert_same_bits(run, tmp_path / "whole")

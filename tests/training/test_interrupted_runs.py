@@ -26,7 +26,8 @@ def test_a_resumed_run_ends_with_the_same_bits(
     for stop in (5, 7):  # after the checkpoint of step 3, then after that of step 6
         with pytest.raises(Stopped):
             train(small(steps="8"), {"": pretext_store}, run, progress=stop_after(stop))
-        assert verify_run(run) == []
+        (problem,) = verify_run(run)
+        assert "not finished" in problem
     train(small(steps="8"), {"": pretext_store}, run)
     assert_same_bits(run, uninterrupted)
 
@@ -99,6 +100,26 @@ def test_a_run_killed_before_it_recorded_its_patients_records_them_later(
     train(recipe, {"": pretext_store}, run)
     assert verify_run(run) == []
     assert len(json.loads((run / "seen_patients.json").read_text())["trained"]) == 4
+
+
+def test_a_run_killed_between_its_weights_and_the_word_that_it_is_done_finishes_later(
+    small: MakeRecipe, pretext_store: Path, uninterrupted: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run, recipe = tmp_path / "run", small(steps="8")
+
+    def stopped(*_: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr("training.loop.write_samples", stopped)
+        with pytest.raises(Stopped):
+            train(recipe, {"": pretext_store}, run)
+    assert (run / "weights.safetensors").is_file()
+    assert "weights_sha256" not in json.loads((run / "run.json").read_text())
+    train(recipe, {"": pretext_store}, run)
+    assert verify_run(run) == []
+    assert_same_bits(run, uninterrupted)
 
 
 def test_what_a_killed_writing_left_behind_does_not_block_a_run(

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from dicomgeom.errors import IntegrityError, WrongVersion
+from training.evaluate import evaluate
 from training.loop import train
 from training.model import read_model
 from training.recipe import Recipe
 from training.run_file import read_run
-from training.run_folder import verify_run
+from training.run_folder import unchecked_of, verify_run
+from training.transfer import read_initial_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +46,48 @@ def test_what_is_missing_or_damaged_is_listed(run: Path) -> None:
         assert words in said
 
 
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_weights_with_a_flipped_byte_are_told_by_all_who_use_them(
+    run: Path, small: Callable[..., Recipe], pretext_store: Path, tmp_path: Path
+) -> None:
+    flip_a_byte(run / "weights.safetensors")
+    (problem,) = verify_run(run)
+    assert "weights.safetensors is not what the run wrote" in problem
+    for use in (
+        lambda: read_initial_weights(run),
+        lambda: read_initial_weights(run / "weights.safetensors"),
+        lambda: train(small(), {"": pretext_store}, tmp_path / "next", init=run),
+        lambda: evaluate(run, pretext_store),
+    ):
+        with pytest.raises(IntegrityError, match="is not what the run wrote") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "next").exists()
+
+
+def test_a_run_of_an_earlier_version_has_no_checksum_and_stays_usable(run: Path) -> None:
+    assert unchecked_of(run) == []
+    described = json.loads((run / "run.json").read_text())
+    del described["weights_sha256"]
+    (run / "run.json").write_text(json.dumps(described))
+    flip_a_byte(run / "weights.safetensors")
+    assert verify_run(run) == []
+    assert "holds no SHA-256 of the weights" in unchecked_of(run)[0]
+    assert read_initial_weights(run).trained
+
+
+def test_an_unfinished_run_is_not_sound(run: Path) -> None:
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"state": "running"}))
+    assert verify_run(run) == ["not finished; run the same train command again to finish it"]
+    assert unchecked_of(run) == []
+
+
 def test_a_log_that_ends_early_is_a_problem(run: Path) -> None:
     first, *_ = (run / "log.jsonl").read_text().splitlines()
     (run / "log.jsonl").write_text(first + "\n")
@@ -70,6 +114,7 @@ def test_other_folders_are_no_runs(run: Path, tmp_path: Path) -> None:
         ({"state": "sleeping"}, "damaged: state "),
         ({"recipe": {}}, "damaged: recipe.name, recipe.steps, recipe.batch_size "),
         ({"losses": None}, "damaged: losses "),
+        ({"weights_sha256": 7}, "damaged: weights_sha256 "),
     ],
 )
 def test_a_damaged_description_is_one_line_that_lists_all_that_is_wrong(

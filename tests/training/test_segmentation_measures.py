@@ -55,11 +55,19 @@ def test_every_structure_has_its_measures_in_mm_and_ml_and_the_means_weigh_struc
     assert found["dice mean"] == pytest.approx((2 * 90 / (90 + 108) + 1) / 2)
 
 
-def test_without_a_distance_of_slices_surfaces_are_in_voxels_and_there_are_no_volumes() -> None:
+def test_without_a_distance_of_slices_all_distances_are_in_voxels_and_there_are_no_volumes() -> None:
     found, _ = measured(hearts(lv=slice(3, 9)), hearts(), counted_grid(range(3), SPACING_MM))
     assert found["hd95 LV cavity (voxels)"] == 1.0
-    assert found["contour distance LV cavity (mm)"] > 0
-    assert not any("(ml)" in name or (name.startswith("assd") and "(mm)" in name) for name in found)
+    in_mm, _ = measured(hearts(lv=slice(3, 9)), hearts())
+    # A contour lies within its slice, so that its distance is the same but for the size of a pixel.
+    contour = found["contour distance LV cavity (voxels)"]
+    assert contour == pytest.approx(in_mm["contour distance LV cavity (mm)"] / SPACING_MM) != 0
+    assert not any("(ml)" in name or "(mm)" in name for name in found)
+
+
+def test_a_missed_contour_costs_the_diagonal_of_a_slice_in_the_unit_of_the_grid() -> None:
+    found, _ = measured(hearts(rv=slice(0, 0)), hearts(), counted_grid(range(3), SPACING_MM))
+    assert found["contour distance RV cavity (voxels)"] == pytest.approx(math.hypot(15, 19))
 
 
 def test_a_missed_structure_costs_the_diagonal_and_is_counted() -> None:

@@ -103,10 +103,11 @@ def test_other_things_than_weights_are_refused_in_one_line(tmp_path: Path) -> No
         ("folder", IntegrityError, "is no run"),
         ("unfinished", HalfWritten, "not finished"),
         ("damaged", IntegrityError, "run.json is damaged"),
-        ("nowhere.safetensors", IntegrityError, "missing"),
         ("list.pt", IntegrityError, "no named tensors"),
     ):
         with pytest.raises(error, match=said) as caught:
             read_initial_weights(tmp_path / name)
         assert "\n" not in str(caught.value)
         assert caught.value.exit_code == 5
+    with pytest.raises(WrongUse, match=r"nowhere.safetensors does not exist"):
+        read_initial_weights(tmp_path / "nowhere.safetensors")

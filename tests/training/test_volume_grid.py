@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -81,6 +82,22 @@ def test_without_a_place_it_is_said_that_voxels_are_counted() -> None:
     assert known.unit == "mm"
     assert known.voxel_ml == pytest.approx(SPACING_MM**2 * 10.0 / 1000)
     assert known.places(np.array([[2, 5, 7]])) == pytest.approx(np.array([[7 * 1.4, 5 * 1.4, 30.0]]))
+
+
+def test_a_lone_slice_whose_pixels_have_no_size_is_counted_in_voxels(
+    pretext_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "s.zarr"
+    shutil.copytree(pretext_store, store)
+    row = np.arange(1)
+    assert grid_of(StoreReader(store), row).unit == "voxels"  # one of several slices that lie nowhere
+    zarr.open_array(store / "n_slices", mode="r+")[:1] = 1
+    assert grid_of(StoreReader(store), row).unit == "mm"
+    marker = store / "zarr.json"
+    said = json.loads(marker.read_text())
+    said["attributes"]["anatprep"]["without_pixel_size"] = 1
+    marker.write_text(json.dumps(said))
+    assert grid_of(StoreReader(store), row).unit == "voxels"
 
 
 def test_a_store_tells_the_grid_of_its_rows(pretext_store: Path, tmp_path: Path) -> None:
