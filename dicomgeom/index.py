@@ -10,9 +10,8 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -29,12 +28,13 @@ from dicomgeom.catalogue import (
     write_catalogue,
 )
 from dicomgeom.errors import HalfWritten, NothingUsable
+from dicomgeom.index_summary import IndexSummary, refuse_nothing, summary_of
 from dicomgeom.journal import Journal
-from dicomgeom.overrides import PATTERNS, UIDS, Override, read_overrides, unused_entries
+from dicomgeom.overrides import read_overrides
 from dicomgeom.ownership import check_target, locked, salt_of
 from dicomgeom.progress import Progress, silent
 from dicomgeom.reading import read_files
-from dicomgeom.reasons import NOTHING_MISSED, PASSING_REASONS
+from dicomgeom.reasons import PASSING_REASONS
 from dicomgeom.sorting import How, SortedRows, reordered, sort_headers
 from dicomgeom.sources import MEMBER_SEPARATOR, FoundFile, check_source, list_files
 from dicomgeom.spool import Spool, spools_in
@@ -45,38 +45,11 @@ __all__ = ["IndexSummary", "header_row", "index"]
 LISTED_AT_ONCE: Final = 20_000
 """Files listed before they are packed into a table, which is far smaller."""
 
-NIFTI_ENDING: Final = r"(?i)\.nii(\.gz)?$"
 
 IDENTITY: Final = ("root", "path", "size_bytes", "modified_ns")
 """A file is the same as long as these are."""
 
 _FOUND: Final = {**schema_of(FILES[:4]), "refused": pl.String()}
-
-
-@dataclass(frozen=True)
-class IndexSummary:
-    """What `index` found."""
-
-    catalogue: Path
-    files: dict[str, int]
-    reasons: dict[str, int]
-    images_left_out: dict[str, int]
-    patients: int
-    studies: int
-    stacks: int
-    views: dict[str, int]
-    read: int
-    unchanged: int
-    views_unused: list[str]
-
-    @property
-    def missed(self) -> bool:
-        """Whether something was left out that may have held something."""
-        return bool((self.reasons.keys() | self.images_left_out.keys()) - NOTHING_MISSED)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for `--json`."""
-        return asdict(self) | {"catalogue": str(self.catalogue)}
 
 
 class Stamp(NamedTuple):
@@ -170,28 +143,9 @@ def index(
             held = [found]
             del found  # of a million files nothing is kept longer than it is needed
             read = _bring_up_to_date(catalogue, held, salt, how, stamp, team, progress)
-    summary = _summary(catalogue, how, read=read, unchanged=listed - read)
-    if "ok" not in summary.files:
-        reasons = (
-            ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
-            or "no file at all"
-        )
-        raise NothingUsable(
-            f"no MR image with a position found among {listed} files ({reasons}); {_advice(catalogue)}"
-        )
+    summary = summary_of(catalogue, how.overrides, read=read, unchanged=listed - read)
+    refuse_nothing(summary, listed)
     return summary
-
-
-def _advice(catalogue: Path) -> str:
-    """What to do where no file was an MR image."""
-    files = pl.scan_parquet(catalogue / "files.parquet").filter(pl.col("reason") == "not-dicom")
-    nifti = files.filter(pl.col("path").str.contains(NIFTI_ENDING)).select(pl.len()).collect().item()
-    if not nifti:
-        return "check the folder"
-    return (
-        f"{nifti} are NIfTI, which index does not read: "
-        "anatprep import-labels FOLDER --manifest NAME -o STORE makes a store of images and label maps"
-    )
 
 
 def _listed(sources: Sequence[Path], catalogue: Path, progress: Progress) -> pl.DataFrame:
@@ -359,36 +313,3 @@ def _tables(
         stacks,
         lines.sort("patient_key", maintain_order=True).drop("patient_key"),
     )
-
-
-def _summary(catalogue: Path, how: How, *, read: int, unchanged: int) -> IndexSummary:
-    def table(name: str, *columns: str) -> pl.DataFrame:
-        return pl.read_parquet(catalogue / f"{name}.parquet", columns=list(columns))
-
-    def counted(column: pl.Series) -> dict[str, int]:
-        return dict(sorted(column.value_counts().iter_rows()))
-
-    files, stacks = table("files", "status", "reason"), table("stacks", "kind", "view")
-    images = table("images", "patient_key", "study_instance_uid", "left_out")
-    return IndexSummary(
-        catalogue=catalogue,
-        files=counted(files["status"]),
-        reasons=counted(files.filter(pl.col("status") != "ok")["reason"]),
-        images_left_out=counted(images.filter(pl.col("left_out") != "")["left_out"]),
-        patients=images["patient_key"].n_unique(),
-        studies=images["study_instance_uid"].n_unique(),
-        stacks=len(stacks),
-        views=counted(stacks.filter(pl.col("kind") != "localizer")["view"]),
-        read=read,
-        unchanged=unchanged,
-        views_unused=_unused(how.overrides, catalogue),
-    )
-
-
-def _unused(overrides: Sequence[Override], catalogue: Path) -> list[str]:
-    """Entries of the user's word on views that decided no stack."""
-    if not overrides:
-        return []
-    columns = ["stack_id", *PATTERNS, *UIDS]
-    images = pl.read_parquet(catalogue / "images.parquet", columns=columns).drop_nulls("stack_id").unique()
-    return unused_entries(overrides, images.to_dicts())
