@@ -61,7 +61,8 @@ def run_shards(
     progress(WHAT, done=0, total=total)
     if scheduler is None and (workers == 1 or total <= 1):
         for done, task in enumerate(tasks):
-            write_shard(task)
+            # Of a lone shard images are counted: half a minute at "0 of 1" looks like nothing.
+            write_shard(task, progress=progress if total == 1 else silent)
             progress(WHAT, done=done + 1, total=total)
         return
     with _client(min(workers, total), scheduler) as client:

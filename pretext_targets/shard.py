@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dicomgeom.errors import UnusableFile
+from dicomgeom.progress import Progress, silent
 from pretext_targets.attributes import StoreAttributes
 from pretext_targets.commit import commit
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
@@ -80,7 +81,7 @@ class ShardTask:
     """Frames that are no examples but count in the statistics of their stack."""
 
 
-def write_shard(task: ShardTask) -> ManifestRow:
+def write_shard(task: ShardTask, *, progress: Progress = silent) -> ManifestRow:
     """Write one shard and its manifest row.
 
     Raises
@@ -89,7 +90,7 @@ def write_shard(task: ShardTask) -> ManifestRow:
         When what was written doesn't read back.
     """
     with ONE_THREAD:
-        arrays, invalid, sums = fill_arrays(task)
+        arrays, invalid, sums = fill_arrays(task, progress=progress)
     start, stop = task.attributes.range_of(task.shard)
     slices = [source.slice for source in task.sources]
     same_slice = [False, *(a == b for a, b in pairwise(slices))]
@@ -116,7 +117,9 @@ def count_segments(drawn: NDArray[np.uint8] | None, names: int) -> tuple[int, di
     return int((drawn != NOT_ANNOTATED).any(axis=(1, 2)).sum()), has
 
 
-def fill_arrays(task: ShardTask) -> tuple[Arrays, dict[int, str], dict[int, Sums]]:
+def fill_arrays(
+    task: ShardTask, *, progress: Progress = silent
+) -> tuple[Arrays, dict[int, str], dict[int, Sums]]:
     """All arrays of a shard but the stack statistics.
 
     Returns
@@ -150,6 +153,7 @@ def fill_arrays(task: ShardTask) -> tuple[Arrays, dict[int, str], dict[int, Sums
             _fill_pixels(arrays, row, source, labels, task.attributes, sums)
         except UnusableFile as error:
             invalid[start + row] = error.reason
+        progress("resampling images", done=row + 1, total=len(task.sources))
     for source in task.skipped:
         labels = task.slices[source.slice]
         try:

@@ -109,6 +109,16 @@ def test_without_rasters_the_parameters_are_the_same(plan: BuildPlan, built: Pat
     assert verify_store(tmp_path / "bare.zarr") == []
 
 
+def test_images_of_a_lone_shard_are_counted_as_they_are_resampled(plan: BuildPlan, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    build(plan, tmp_path / "s.zarr", progress=lambda what, *, done, total: seen.append((what, done, total)))
+    assert seen == [
+        ("writing shards", 0, 1),
+        *(("resampling images", done, 24) for done in range(1, 25)),
+        ("writing shards", 1, 1),
+    ]
+
+
 def test_the_summary_counts_everything(plan: BuildPlan, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
     store = tmp_path / "store.zarr"
