@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -46,7 +47,8 @@ def test_a_scheduler_is_heard_and_its_worker_is_not_taken_for_one_even_from_a_ru
     with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp"
     ) as cluster:
-        asyncio.run(from_a_notebook(cluster.scheduler_address))
+        with ThreadPoolExecutor(1) as elsewhere:  # asyncio.run takes its thread's loop away
+            elsewhere.submit(asyncio.run, from_a_notebook(cluster.scheduler_address)).result()
         (worker,) = cluster.workers.values()
         with pytest.raises(WrongUse, match="a dask Worker answers at"):
             check_answers(worker.address, wait_s=10)

@@ -72,10 +72,15 @@ class Browser:
         assert self._process.stderr is not None
         self._process.stderr.close()
         if self._socket is not None:
-            self._socket.close()
-            self._run(asyncio.sleep(0.05))
+            self._run(self._say_goodbye())
         self._loop.close()
         self._folder.cleanup()
+
+    async def _say_goodbye(self) -> None:
+        """Within the loop: closing writes, for which the socket asks the thread for a loop."""
+        assert self._socket is not None
+        self._socket.close()
+        await asyncio.sleep(0.05)
 
     def open(self, page: Path, **media: str) -> None:
         """Open a file and wait until it is loaded; `prefers_color_scheme="dark"` and the like."""
