@@ -15,7 +15,8 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -42,7 +43,7 @@ def main() -> None:
     asked = options.parse_args()
     torch.set_num_threads(1)
     reader = StoreReader(asked.store)
-    runs = dict(sorted((name, run) for folder in asked.runs for name, run in pretrainings_in(folder)))
+    runs = named(run for folder in asked.runs for run in pretrainings_in(folder))
     if not runs:
         sys.exit(f"no finished pretraining in {', '.join(map(str, asked.runs))}")
     found = {name: [located_features(run, reader)] for name, run in runs.items()}
@@ -66,13 +67,25 @@ def main() -> None:
         say(f"| {name} | " + " | ".join(in_words(cell) for cell in cells) + " |")
 
 
-def pretrainings_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Names and folders of finished pretrainings: the folder itself, or those in it."""
+def pretrainings_in(folder: Path) -> Iterator[Path]:
+    """Finished pretrainings: the folder itself, or those in it."""
     for run in (folder, *sorted(folder.glob("*/"))):
-        if (run / WEIGHTS_FILE).is_file():
-            name = str(json.loads((run / RUN_FILE).read_text())["recipe"]["name"])
-            if name.startswith(PRETRAINING):
-                yield f"`{name}`", run
+        if (run / WEIGHTS_FILE).is_file() and recipe_of(run).startswith(PRETRAINING):
+            yield run
+
+
+def recipe_of(run: Path) -> str:
+    """Name of the recipe of a run."""
+    return str(json.loads((run / RUN_FILE).read_text())["recipe"]["name"])
+
+
+def named(runs: Iterable[Path]) -> dict[str, Path]:
+    """Runs by the name of their recipe; where several have one, with the name of their folder."""
+    every = sorted(runs)
+    counts = Counter(map(recipe_of, every))
+    return {
+        f"`{recipe_of(run)}`" + (f", {run.name}" if counts[recipe_of(run)] > 1 else ""): run for run in every
+    }
 
 
 def random_networks(settings: BackboneSettings, count: int) -> Iterator[Backbone]:
