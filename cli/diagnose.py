@@ -10,8 +10,8 @@ import typer
 
 from cli.console import Screen, counted
 from cli.evaluate import range_of
+from cli.given_stores import given_store
 from cli.options import Device, Json
-from cli.train import given_store
 
 
 class HeldOut(StrEnum):

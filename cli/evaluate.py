@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import Screen, counted
+from cli.given_stores import given_store
 from cli.options import Device, Json
-from cli.train import given_store
 from cli.workspace import command_line
 
 DECIMALS = 4

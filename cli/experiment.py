@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.console import Screen, counted
+from cli.given_stores import named_stores
 from cli.options import Device, Json
-from cli.train import named_stores
-from dicomgeom.errors import EXIT_SOME_SKIPPED, WrongUse
-from dicomgeom.spelling import unknown
+from dicomgeom.errors import EXIT_SOME_SKIPPED
 
 
 def experiment(
@@ -51,7 +49,6 @@ def experiment(
     from training.experiments.running import is_done
 
     wanted, given = load_grid(grid), named_stores(stores or ())
-    _check_names(wanted.name, given, wanted.stores)
     if dry_run:
         plan, room = open_experiment(wanted, given, output, size=size, device=device)
         done = sum(is_done(room, plan, cell) for cell in plan.cells)
@@ -82,18 +79,3 @@ def experiment(
     screen.finish(summary.as_json())
     if summary.failed:
         raise typer.Exit(EXIT_SOME_SKIPPED)
-
-
-def _check_names(grid: str, given: Mapping[str, object], wanted: Mapping[str, str]) -> None:
-    """Refuse stores by names that the grid does not have, and say in the same line which are missing.
-
-    Raises
-    ------
-    WrongUse
-        Always when there is such a name; stores that are only missing are the experiment's to tell.
-    """
-    strangers = [name for name in given if name not in wanted]
-    if strangers:
-        faults = [unknown("store", name, wanted) for name in strangers]
-        missing = ", ".join(name for name in wanted if name not in given)
-        raise WrongUse(f"grid {grid}: {'; '.join(faults)}" + (f"; missing: {missing}" if missing else ""))

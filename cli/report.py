@@ -9,8 +9,9 @@ import typer
 
 from cli.console import Screen
 from cli.options import Json, WorkspaceFolder
-from cli.workspace import CATALOGUE_MARKER, STORE_MARKER, Workspace, open_source
+from cli.workspace import Workspace, open_source
 from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.folder_marks import CATALOGUE_MARK, STORE_MARK
 from dicomgeom.progress import Progress
 
 
@@ -91,11 +92,11 @@ def _refuse_broken(source: Path | str, progress: Progress) -> None:
     """
     if isinstance(source, Path):
         open_source(source)
-    if isinstance(source, str) or (source / STORE_MARKER).exists():
+    if isinstance(source, str) or (source / STORE_MARK).exists():
         from reporting.soundness import refuse_changed_store
 
         refuse_changed_store(source, progress=progress)
-    elif (source / CATALOGUE_MARKER).exists():
+    elif (source / CATALOGUE_MARK).exists():
         from reporting.soundness import refuse_changed_catalogue
 
         refuse_changed_catalogue(source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import Screen
+from cli.given_stores import MAIN_STORE, named_stores
 from cli.options import Device, Json, WorkspaceFolder
-from cli.workspace import STORE_MARKER, Workspace, command_line
+from cli.workspace import Workspace, command_line
 from dicomgeom.errors import AnatprepError, WrongUse
+from dicomgeom.folder_marks import STORE_MARK
 
 if TYPE_CHECKING:
     from training.loop import RunSummary
     from training.recipe import Recipe
 
 DEFAULT_RECIPE = "pretrain-mtl"
-
-MAIN_STORE = "main"
-"""What a store is called in a recipe when it was given without a name."""
 
 
 class Tracking(StrEnum):
@@ -139,42 +138,6 @@ def _show(screen: Screen, summary: RunSummary, told: Collection[str]) -> None:
     screen.table(("loss", "last"), sorted(summary.losses.items()))
 
 
-def named_stores(words: Sequence[str]) -> dict[str, Path | str]:
-    """Turn ``NAME=PATH`` or ``PATH`` words into stores by name; a URL stands for a path.
-
-    Raises
-    ------
-    WrongUse
-        When a name comes twice or a path does not exist; all of them at once.
-    """
-    from pretext_targets.where import is_url
-
-    stores: dict[str, Path | str] = {}
-    for word in words:
-        name, separator, path = word.partition("=")
-        if not separator or Path(word).exists() or is_url(name):
-            name, path = MAIN_STORE, word
-        if name in stores:
-            raise WrongUse(f"two stores are called {name!r}; name them apart: --store NAME=PATH")
-        stores[name] = path if is_url(path) else Path(path)
-    _refuse_missing(stores.values())
-    return stores
-
-
-def given_store(word: str) -> str:
-    """The store that was given: a URL, or a path where something is. Raises `WrongUse`."""
-    _refuse_missing([word])
-    return word
-
-
-def _refuse_missing(stores: Iterable[Path | str]) -> None:
-    from pretext_targets.where import is_url
-
-    missing = [str(path) for path in stores if not is_url(path) and not Path(path).exists()]
-    if missing:
-        raise WrongUse(f"no store at {', '.join(missing)}; `anatprep build-targets` writes stores")
-
-
 def _pairs(words: Sequence[str], option: str, form: str) -> dict[str, str]:
     """Split ``KEY=VALUE`` words."""
     wrong = [word for word in words if not word.partition("=")[0] or "=" not in word]
@@ -216,7 +179,7 @@ def _fitting_store(screen: Screen, room: Workspace, recipe: Recipe, name: str) -
         ranks[path] = (published, attributes.examples, path.name)
     role = "" if name == MAIN_STORE else f" as {name}"
     if not ranks:
-        found = "; ".join(others) or f"no */{STORE_MARKER} under {room.folder / 'stores'}"
+        found = "; ".join(others) or f"no */{STORE_MARK} under {room.folder / 'stores'}"
         first = command_for(recipe, name)
         raise WrongUse(f"no store to train on{role} ({found}); run `anatprep {first}` first")
     fitting = max(ranks, key=lambda path: ranks[path])

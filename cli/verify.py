@@ -10,8 +10,9 @@ import typer
 
 from cli.console import Screen, counted
 from cli.options import Json, WorkspaceFolder
-from cli.workspace import CATALOGUE_MARKER, RUN_MARKER, STORE_MARKER, Workspace
+from cli.workspace import Workspace
 from dicomgeom.errors import EXIT_DONE, EXIT_INTEGRITY, IntegrityError, WrongUse
+from dicomgeom.folder_marks import CATALOGUE_MARK, RUN_MARK, STORE_MARK
 
 PROBLEMS_SHOWN = 20
 
@@ -73,7 +74,7 @@ def _problems_of(path: str, recompute: int) -> list[str]:
 
 def _unchecked(path: Path) -> list[str]:
     """What cannot be told of a sound run."""
-    if not (path / RUN_MARKER).exists():
+    if not (path / RUN_MARK).exists():
         return []
     from training.run_folder import unchecked_of
 
@@ -89,17 +90,17 @@ def _store_checker(recompute: int) -> Callable[[Path | str], list[str]]:
 def _checker_of(path: Path, recompute: int) -> Callable[[Path], list[str]]:
     if not path.exists():
         raise WrongUse(f"{path} does not exist; name a catalogue, a store or a run")
-    if (path / CATALOGUE_MARKER).exists():
+    if (path / CATALOGUE_MARK).exists():
         from dicomgeom.catalogue import verify_catalogue
 
         return verify_catalogue
-    if (path / STORE_MARKER).exists():
+    if (path / STORE_MARK).exists():
         return _store_checker(recompute)
-    if (path / RUN_MARKER).exists():
+    if (path / RUN_MARK).exists():
         from training.loop import verify_run
 
         return verify_run
     raise IntegrityError(
-        f"{path} is no catalogue, store or run (none of {CATALOGUE_MARKER}, {STORE_MARKER}, {RUN_MARKER} "
+        f"{path} is no catalogue, store or run (none of {CATALOGUE_MARK}, {STORE_MARK}, {RUN_MARK} "
         "in it); name the folder that a command wrote"
     )

@@ -18,13 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.folder_marks import CATALOGUE_MARK, RUN_MARK, STORE_MARK
 
 DEFAULT_FOLDER = Path("anatprep-work")
 VARIABLE = "ANATPREP_WORKSPACE"
-
-CATALOGUE_MARKER = "catalogue.json"
-STORE_MARKER = "zarr.json"
-RUN_MARKER = "run.json"
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,11 @@ class Workspace:
 
     def stores(self) -> list[Path]:
         """Every store there is, by name."""
-        return self._holding("stores", STORE_MARKER)
+        return self._holding("stores", STORE_MARK)
 
     def runs(self) -> list[Path]:
         """Every run there is, by name."""
-        return self._holding("runs", RUN_MARKER)
+        return self._holding("runs", RUN_MARK)
 
     def _holding(self, kind: str, marker: str) -> list[Path]:
         """List folders with a marker; hidden ones are leftovers of a writing that was killed."""
@@ -84,7 +81,7 @@ class Workspace:
 
     def sources(self) -> list[Path]:
         """Catalogue, stores and runs: all that can be verified and reported."""
-        has_catalogue = (self.catalogue / CATALOGUE_MARKER).exists()
+        has_catalogue = (self.catalogue / CATALOGUE_MARK).exists()
         return [*([self.catalogue] if has_catalogue else []), *self.stores(), *self.runs()]
 
     def catalogue_or(self, catalogue: Path | None) -> Path:
@@ -118,15 +115,15 @@ def open_source(source: Path) -> None:
     IntegrityError
         When it is half-written, damaged, or of another version.
     """
-    if (source / STORE_MARKER).exists():
+    if (source / STORE_MARK).exists():
         from pretext_targets.store import open_store
 
         open_store(source)
-    elif (source / RUN_MARKER).exists():
+    elif (source / RUN_MARK).exists():
         from training.run_file import read_run
 
         read_run(source)
-    elif (source / CATALOGUE_MARKER).exists():
+    elif (source / CATALOGUE_MARK).exists():
         from dicomgeom.catalogue import open_catalogue
 
         open_catalogue(source)

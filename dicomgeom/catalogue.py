@@ -31,12 +31,12 @@ import numpy as np
 import polars as pl
 
 from dicomgeom.errors import AnatprepError, HalfWritten, IntegrityError, WrongUse, WrongVersion
-from dicomgeom.folder_marks import WORKSPACE_CATALOGUE, looks_like
+from dicomgeom.folder_marks import CATALOGUE_MARK, WORKSPACE_CATALOGUE, looks_like
 from dicomgeom.plane import ImagePlane
 
 FORMAT: Final = "anatprep-catalogue"
 VERSION: Final = 1
-MARKER: Final = "catalogue.json"
+MARKER: Final = CATALOGUE_MARK
 
 ROW_GROUP_ROWS: Final = 50_000
 """Rows that are packed, and held, together while a table is written."""

@@ -13,10 +13,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+CATALOGUE_MARK: Final = "catalogue.json"
+STORE_MARK: Final = "zarr.json"
+RUN_MARK: Final = "run.json"
+
 MARKS: Final[Mapping[str, tuple[str, str]]] = {
-    "catalogue.json": ("catalogue", "anatprep-catalogue"),
-    "zarr.json": ("store", "anatprep-store"),
-    "run.json": ("run", "anatprep-run"),
+    CATALOGUE_MARK: ("catalogue", "anatprep-catalogue"),
+    STORE_MARK: ("store", "anatprep-store"),
+    RUN_MARK: ("run", "anatprep-run"),
     "experiment.json": ("experiment", ""),
     "phantoms.json": ("truth folder", "anatprep-phantoms"),
 }

@@ -53,7 +53,7 @@ from training.cardiac_features import (
 )
 from training.checkpoint import write_json
 from training.data import facts_of, label_columns, patients_of, rows_of, sound_rows
-from training.evaluate import check_same, refuse_seen, weights_sha256
+from training.evaluate import check_same, weights_sha256
 from training.forest import Forest
 from training.intervals import statistic_intervals
 from training.model import Configuration, Model, read_model
@@ -155,7 +155,7 @@ def automatic_features(
     label = _segmenting(model)
     check_same(configuration.facts[label], facts_of(reader.attributes), model.task(label))
     rows = sound_rows(reader, split, configuration.recipe.normalise)
-    refuse_seen(read_seen_patients(run), reader, rows, split)
+    read_seen_patients(run).refuse(patients_of(reader, rows), split)
     return with_body(reader, rows, _phases(model, label, reader, rows, configuration, chosen, progress))
 
 

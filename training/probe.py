@@ -25,7 +25,6 @@ from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from training.backbones import Backbone
 from training.data import STATISTICS, chosen_patients, facts_of, patients_of, plain_batches, sound_rows
-from training.evaluate import refuse_seen
 from training.model import read_model
 from training.sources import Rows, open_source
 from training.team import chosen_device
@@ -191,8 +190,9 @@ def _are_strangers(weights: Path, reader: StoreReader, rows: Rows, split: str) -
     seen = read_initial_weights(weights).seen
     if seen is None:
         return False
-    refuse_seen(seen, reader, rows, split)
-    return seen.ancestors_known and seen.comparable_with(patients_of(reader, rows))
+    patients = patients_of(reader, rows)
+    seen.refuse(patients, split)
+    return seen.ancestors_known and seen.comparable_with(patients)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, in_plain_words
 from dicomgeom.spelling import meant
 from training.recipe_keys import unknown_key
 from training.settings import (
@@ -239,5 +239,5 @@ def _explained(problem: Any) -> str:
         return unknown_key(Recipe, way)
     if problem["type"] == "missing":
         return f"{key!r} is missing"
-    said = str(problem["msg"]).removeprefix("Value error, ")
+    said = in_plain_words(str(problem["msg"]))
     return f"{key} = {problem['input']!r}: {said}" if key and problem["type"] != "value_error" else said

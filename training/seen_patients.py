@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomgeom.errors import IntegrityError
+from dicomgeom.errors import IntegrityError, WrongUse
 from training.checkpoint import write_json
 
 SEEN_FILE = "seen_patients.json"
@@ -53,6 +53,15 @@ class SeenPatients:
             proven.update(*joined)
             waiting -= joined
         return not waiting
+
+    def refuse(self, patients: Iterable[str], split: str) -> None:
+        """Raise `WrongUse` when the run was trained on some of these patients of a split to measure on."""
+        both = self.trained & set(patients)
+        if both and split != "train":
+            raise WrongUse(
+                f"the run, or one whose weights it began with, was trained on {len(both)} of the {split} "
+                "patients of this store; measure on patients it never saw"
+            )
 
 
 def write_seen_patients(run: Path, seen: SeenPatients) -> None:

@@ -18,7 +18,7 @@ def test_a_store_by_a_name_that_the_grid_does_not_have_is_told_with_those_that_a
     assert run([*words, "--store", f"labeled={tmp_path / 'store'}"]) == EXIT_WRONG_USE
     (line,) = capsys.readouterr().err.splitlines()
     assert "unknown store 'labeled' (did you mean 'labelled'?); the stores are" in line
-    assert "missing: " in line
+    assert "it needs stores; give each as --store NAME=PATH: pretext (" in line
     assert run(words) == EXIT_WRONG_USE
     (line,) = capsys.readouterr().err.splitlines()
     assert "needs stores" in line

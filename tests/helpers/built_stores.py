@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
+
+from dicomgeom.catalogue import Catalogue
+from tests.helpers.real import PROJECT
 
 
 def content_of(store: Path) -> dict[str, bytes]:
@@ -48,3 +54,10 @@ progress = die if moment == "at once" else (
 protocol = load_protocol("cardiac-sax").with_changes(rows=36, columns=40, spacing_mm=5.5)
 build(plan_build(open_catalogue(Path(catalogue)), protocol), store, shard=7, progress=progress)
 """
+
+
+def kill_build(catalogue: Catalogue, store: Path | str, moment: str) -> None:
+    """Begin a build in another process, which is killed at this moment."""
+    command = [sys.executable, "-c", KILLED, str(catalogue.folder), str(store), moment]
+    ended = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr

@@ -31,7 +31,7 @@ from pretext_targets.reader import StoreReader, open_reader
 from pretext_targets.remote import publish
 from pretext_targets.store import open_store
 from pretext_targets.verify import verify_store
-from tests.helpers.built_stores import KILLED, content_of
+from tests.helpers.built_stores import content_of, kill_build
 from tests.helpers.real import PROJECT
 from tests.pretext_targets.conftest import SHARD
 from tests.pretext_targets.test_kill import BUILD, KILLS
@@ -61,9 +61,7 @@ def test_a_store_built_at_a_url_is_the_one_on_disk_bit_for_bit(
 def test_a_build_at_a_url_killed_before_a_row_goes_on_there(
     plan: BuildPlan, catalogue: Catalogue, built: Path, url: str
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(catalogue.folder), url, "before a row"]
-    ended = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    kill_build(catalogue, url, "before a row")
     with pytest.raises(HalfWritten, match="half-written; run the same build-targets command again"):
         open_store(url)
     assert any("half-written" in problem for problem in verify_store(url))

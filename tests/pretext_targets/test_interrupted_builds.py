@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,8 +18,7 @@ from pretext_targets.lock import only_one_build
 from pretext_targets.protocol import Protocol
 from pretext_targets.store import open_store
 from pretext_targets.verify import verify_store
-from tests.helpers.built_stores import KILLED, content_of
-from tests.helpers.real import PROJECT
+from tests.helpers.built_stores import content_of, kill_build
 from tests.pretext_targets.conftest import SHARD, write_heart
 
 
@@ -40,9 +36,7 @@ def test_a_killed_build_is_finished_bit_for_bit(
     moment: str, kept: int, plan: BuildPlan, catalogue: Catalogue, built: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store.zarr"
-    command = [sys.executable, "-c", KILLED, str(catalogue.folder), str(store), moment]
-    ended = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    kill_build(catalogue, store, moment)
     with pytest.raises(HalfWritten, match="half-written"):
         open_store(store)
     assert any("half-written" in problem for problem in verify_store(store))

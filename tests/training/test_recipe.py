@@ -71,7 +71,7 @@ def test_a_stream_one_past_the_last_is_added() -> None:
         ("network.width", "8", "unknown key 'network'; the keys are name, .*backbone, optimiser"),
         ("optimiser.lr", "3", "unknown key 'optimiser.lr'; the keys of 'optimiser' are kind, learning_rate"),
         ("streams.0.turn", "5", "the keys of 'streams.0' are store, task, turns, unit$"),
-        ("steps", "0", "steps = 0: Input should be greater than or equal to 1"),
+        ("steps", "0", "steps = 0: must be greater than or equal to 1"),
         ("steps", "many", "steps = 'many'"),
         ("frozen", "decoder", "frozen = 'decoder'"),
         ("streams.5.turns", "1", "'5' is no entry of a list of 1"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from dicomgeom.errors import WrongUse
 from dicomgeom.progress import Progress, silent
+from dicomgeom.spelling import unknown
 from pretext_targets.reader import open_reader
 from pretext_targets.where import Where
 from training.checkpoint import write_atomically, write_json
@@ -66,12 +67,12 @@ def open_experiment(
     IntegrityError
         A path that is no finished store.
     """
+    faults = [unknown("store", name, grid.stores) for name in stores if name not in grid.stores]
     missing = [f"{name} ({about})" for name, about in grid.stores.items() if name not in stores]
-    unknown = sorted(set(stores) - set(grid.stores))
     if missing:
-        raise WrongUse(f"grid {grid.name} needs stores; give each as --store NAME=PATH: {'; '.join(missing)}")
-    if unknown:
-        raise WrongUse(f"grid {grid.name} has no store {', '.join(unknown)}; it has {', '.join(grid.stores)}")
+        faults.append(f"it needs stores; give each as --store NAME=PATH: {'; '.join(missing)}")
+    if faults:
+        raise WrongUse(f"grid {grid.name}: {'; '.join(faults)}")
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_experiment(folder))):
         raise WrongUse(f"{folder} holds something else; choose a new folder")
     plans = {name: open_reader(path).attributes.plan_sha256 for name, path in stores.items()}

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from dicomgeom.errors import WrongUse
+from dicomgeom.errors import WrongUse, in_plain_words
 from training.settings import Settings
 
 GRIDS = "grids"
@@ -212,7 +212,9 @@ def load_grid(name_or_path: str | Path) -> Grid:
     except tomllib.TOMLDecodeError as error:
         raise WrongUse(f"grid {name} is not valid TOML: {error}") from error
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        told = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {in_plain_words(one['msg'])}" for one in error.errors()
+        )
         raise WrongUse(f"grid {name}: {told}") from error
 
 
