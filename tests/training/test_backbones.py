@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from monai.networks.nets import BasicUNet
 
 from dicomgeom.errors import WrongUse
-from training.backbones import BasicUNetBackbone
+from training.backbones import BasicUNetBackbone, make_backbone
+from training.settings import BackboneSettings
 
 
 @pytest.mark.parametrize("side", [32, 50])
@@ -21,6 +24,29 @@ def test_encode_and_decode_equal_the_forward_of_monai(side: int) -> None:
         with torch.no_grad():
             ours = whole.final_conv(backbone.decode(backbone.encode(image))[0])
             assert torch.equal(ours, whole(image))
+
+
+@pytest.mark.parametrize(
+    ("kind", "side"), [("basic-unet", 96), ("basic-unet", 100), ("alexnet", 96), ("dyn-unet", 128)]
+)
+def test_a_compiler_takes_a_network_in_one_piece(
+    kind: Literal["basic-unet", "alexnet", "dyn-unet"], side: int
+) -> None:
+    backbone = make_backbone(BackboneSettings(kind=kind, width=8))
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def there_and_back(image: torch.Tensor) -> list[torch.Tensor]:
+        return backbone.decode(backbone.encode(image))
+
+    assert there_and_back(torch.randn(2, 1, side, side))[0].shape[-2:] == (side, side)
+
+
+def test_nothing_is_copied_to_be_padded_by_nothing() -> None:
+    backbone = BasicUNetBackbone(4)
+    levels = backbone.encode(torch.randn(2, 1, 96, 96))
+    with torch.profiler.profile() as record:
+        backbone.decode(levels)
+    assert not [event for event in record.key_averages() if "pad" in event.key]
 
 
 def test_levels_go_from_fine_to_coarse_and_back_with_the_channels_they_promise() -> None:

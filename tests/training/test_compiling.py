@@ -112,16 +112,17 @@ def test_trying_it_moves_no_statistics_and_leaves_no_gradients(training: bool, c
     assert backbone.training is training
 
 
+@pytest.mark.parametrize("network", ["BasicUNetBackbone(4)", "DynUNetBackbone(4, 3)"])
 @pytest.mark.slow
-def test_the_real_compiler_gives_the_same_network(tmp_path: Path) -> None:
-    program = """
+def test_the_real_compiler_gives_the_same_network(network: str) -> None:
+    program = f"""
 import torch
 from types import SimpleNamespace
-from training.backbones import DynUNetBackbone
+from training.backbones import BasicUNetBackbone, DynUNetBackbone
 from training.compiling import compile_backbone
 from training.team import Team
 torch.manual_seed(0)
-backbone = DynUNetBackbone(4, 3).eval()
+backbone = {network}.to(memory_format=torch.channels_last).eval()
 image = torch.randn(2, 1, 32, 32)
 eager = backbone.decode(backbone.encode(image))
 streams = [SimpleNamespace(facts=SimpleNamespace(rows=32, columns=32))]

@@ -6,7 +6,7 @@ map of pixels on the finest level of the decoder. Heads live with the tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from torch import Tensor, nn
@@ -101,7 +101,7 @@ def levels_through(blocks: tuple[nn.Module, ...], image: Tensor) -> list[Tensor]
     return levels
 
 
-def levels_back(blocks: tuple[nn.Module, ...], levels: list[Tensor]) -> list[Tensor]:
+def levels_back(blocks: Sequence[Callable[[Tensor, Tensor], Tensor]], levels: list[Tensor]) -> list[Tensor]:
     """What each block makes of the coarser level and the skipped one, full size first."""
     features, decoded = levels[-1], []
     for block, skipped in zip(blocks, reversed(levels[:-1]), strict=True):

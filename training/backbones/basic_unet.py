@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
-from monai.networks.nets.basic_unet import BasicUNet
+import torch
+from monai.networks.nets.basic_unet import BasicUNet, UpCat
 from torch import Tensor, nn
 
 from training.backbones.backbone import Backbone, levels_back, levels_through
@@ -55,4 +57,18 @@ class BasicUNetBackbone(Backbone):
 
     def decode(self, levels: list[Tensor]) -> list[Tensor]:
         """Four levels; the first has the side of the image."""
-        return levels_back(self.parts()["decoder"], levels)
+        blocks = [partial(_up, cast("UpCat", block)) for block in self.parts()["decoder"]]
+        return levels_back(blocks, levels)
+
+
+def _up(block: UpCat, coarse: Tensor, skipped: Tensor) -> Tensor:
+    """What MONAI's block makes of two levels, padded only where pooling had rounded a side down.
+
+    MONAI's own forward copies every level to pad it by nothing, a tenth of a step on CPUs, and torch.compile
+    neither gets through it in one piece nor, in channels-last layout, at all (torch 2.13).
+    """
+    raised = block.upsample(coarse)
+    rows, columns = (skipped.shape[side] - raised.shape[side] for side in (-2, -1))
+    if rows or columns:
+        raised = nn.functional.pad(raised, (0, columns, 0, rows), "replicate")
+    return cast("Tensor", block.convs(torch.cat([skipped, raised], dim=1)))
