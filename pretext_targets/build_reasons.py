@@ -57,6 +57,7 @@ PIXEL_REASONS: Final[Mapping[str, str]] = {
     "pixels-not-finite": "pixels that are infinite or no numbers",
     "segmentation-broken": "its DICOM SEG object cannot be decoded, or draws what it does not name",
     "segmentation-not-a-label-map": "its tissues are no label map of one byte a pixel",
+    "segmentation-not-whole-numbers": "its label map has numbers between the codes, as interpolated ones do",
     "segmentation-size": "its annotation has another size than the image",
     "size-changed": "the file holds an image of another size than when it was indexed",
     "tissue-unknown": "its tissue image holds numbers that the table of tissues does not",

@@ -16,7 +16,7 @@ import numpy as np
 from dicomgeom.data_manifest import DataManifest
 from dicomgeom.errors import UnusableFile, WrongUse
 from pretext_targets.annotations import BACKGROUND, canonical_name
-from pretext_targets.nifti import read_nifti_slice
+from pretext_targets.nifti import read_nifti_codes
 
 WITHOUT_CONTENT: Final = {"labels": {"merged"}}
 """Keys of a manifest from which nothing in a store follows, as pydantic leaves them out."""
@@ -85,10 +85,10 @@ class UnnamedCodes:
     def add(self, path: str, first: int, slices: int) -> None:
         """Count those of a volume: so many slices of a file from the first on."""
         try:
-            drawn = np.stack([read_nifti_slice(path, first + place) for place in range(slices)])
+            drawn = np.stack([read_nifti_codes(path, first + place) for place in range(slices)])
         except UnusableFile:  # told when the image is written
             return
-        for code, pixels in _counts(np.rint(drawn).astype(np.int64).ravel()).items():
+        for code, pixels in _counts(drawn.ravel()).items():
             if code not in self._named:
                 self._maps[code].add(path)
                 self._pixels[code] += pixels

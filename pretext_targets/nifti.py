@@ -21,6 +21,9 @@ ENDINGS = (".nii.gz", ".nii")
 OPEN_FILES = 4
 """Files that one process keeps unpacked."""
 
+ROUNDING = 1e-3
+"""How far from a whole number a scaled label code may lie."""
+
 
 def is_nifti(path: str) -> bool:
     """Whether a path is that of a NIfTI file."""
@@ -86,6 +89,24 @@ def read_nifti_image(path: str, frame: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(read_nifti_slice(path, frame), dtype=np.float32)
 
 
+def read_nifti_codes(path: str, frame: int) -> NDArray[np.int64]:
+    """One slice as codes of labels.
+
+    Raises
+    ------
+    UnusableFile
+        When the file is broken, has no such slice, or holds numbers between the codes: an interpolated
+        label map, or one of probabilities, which rounding would turn into structures nobody drew.
+    """
+    drawn = read_nifti_slice(path, frame)
+    if np.issubdtype(drawn.dtype, np.integer):
+        return drawn.astype(np.int64)
+    codes = np.rint(drawn)
+    if not np.isfinite(drawn).all() or np.abs(drawn - codes).max() > ROUNDING:
+        raise UnusableFile("segmentation-not-whole-numbers")
+    return codes.astype(np.int64)
+
+
 @dataclass(frozen=True)
 class NiftiAnnotation:
     """One slice of a label map.
@@ -109,7 +130,7 @@ class NiftiAnnotation:
 
     def read(self, segment_names: tuple[str, ...]) -> NDArray[np.uint8]:
         """See `annotations.Annotation`."""
-        drawn = np.rint(read_nifti_slice(self.path, self.frame)).astype(np.int64)
+        drawn = read_nifti_codes(self.path, self.frame)
         drawn = np.flip(drawn, tuple(axis for axis, flip in enumerate(reversed(self.flips)) if flip))
         result = np.zeros(drawn.shape, dtype=np.uint8)
         for code, name in self.codes.items():

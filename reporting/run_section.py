@@ -101,7 +101,7 @@ def validation_curves(logged: Sequence[Mapping[str, Any]]) -> tuple[Curves, Curv
     for entry in logged:
         for name, value in _flattened(entry.get("validation") or {}):
             if is_number(value):
-                kind = overlaps if "dice " in name else losses  # "dice" alone is a part of the loss
+                kind = overlaps if "dice " in name else losses
                 kind.setdefault(name, []).append((float(entry["step"]), float(value)))
     return losses, overlaps
 

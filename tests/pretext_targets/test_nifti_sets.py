@@ -182,6 +182,30 @@ def test_files_that_do_not_fit_each_other_or_are_broken_are_left_out(grid: Proto
     assert plan.left_out_counts == {"nifti-broken": 1, "sizes-differ": 1}
 
 
+def test_a_label_map_between_the_codes_is_no_annotation_and_one_that_was_scaled_is(
+    grid: Protocol, tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        save(tmp_path / "set" / f"patient00{number}_frame01.nii.gz", image(number))
+    whole = drawn(1)
+    scaled = whole.astype(np.float32) * np.float32(1.0001)
+    interpolated, unknown = whole.astype(np.float32), whole.astype(np.float32)
+    interpolated[3, 4, 2] = 1.5
+    unknown[3, 4, 2] = np.nan
+    for number, pixels in enumerate((scaled, interpolated, unknown), start=1):
+        save(tmp_path / "set" / f"patient00{number}_frame01_gt.nii.gz", pixels)
+    acdc = load_data_manifest("acdc")
+    summary = build(plan_nifti(tmp_path / "set", grid, acdc), tmp_path / "store")
+    assert summary.invalid_reasons == {"segmentation-not-whole-numbers": 2}
+    reader = StoreReader(tmp_path / "store")
+    names = reader.attributes.segment_names
+    for place in range(SLICES):
+        found = np.array(names)[reader.read("segmentation", [place])[0]]
+        assert np.array_equal(
+            found, np.array(["background", "RV cavity", "LV myocardium", "LV cavity"])[whole[:, :, place].T]
+        )
+
+
 def oblique(spacing_mm: float = SPACING_MM) -> np.ndarray:
     affine = np.eye(4)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]

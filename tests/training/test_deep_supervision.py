@@ -104,8 +104,8 @@ def test_each_level_of_the_decoder_has_an_output_and_all_weights_sum_to_those_gi
         task = supervised(DynUNetBackbone(width=2, levels=7), facts)
     assert len(task.coarse_heads) == 5
     assert sum(task.weights.values()) == pytest.approx(1.0)
-    assert task.weights["dice"] / task.weights["dice 1/32"] == pytest.approx(32.0)
-    assert task.weights["cross_entropy 1/4"] == task.weights["dice 1/4"]
+    assert task.weights["dice_loss"] / task.weights["dice_loss 1/32"] == pytest.approx(32.0)
+    assert task.weights["cross_entropy 1/4"] == task.weights["dice_loss 1/4"]
 
 
 def test_the_network_of_the_other_papers_can_be_supervised_too(facts: StoreFacts) -> None:
@@ -137,7 +137,7 @@ def test_the_recipe_learns_at_all_levels(
     )  # fmt: skip
     summary = train(recipe, {"": labelled_store}, tmp_path / "run")
     assert {name for name in summary.losses if "dice" in name} == {
-        "segmentation/dice", "segmentation/dice 1/2", "segmentation/dice 1/4",
+        "segmentation/dice_loss", "segmentation/dice_loss 1/2", "segmentation/dice_loss 1/4",
     }  # fmt: skip
     losses = [line["loss"] for line in read_log(tmp_path / "run") if "loss" in line]
     assert losses[-1] < 0.7 * losses[0], losses

@@ -22,6 +22,7 @@ from training.backbones import Backbone
 from training.tasks.task import Batch, StoreFacts, SumAndCount, Task, masked_cross_entropy
 
 NOT_ANNOTATED = 255
+DICE_LOSS = "dice_loss"  # a measure called "dice" grows with better masks; this one falls
 
 
 class Segmentation(Task):
@@ -74,7 +75,7 @@ class Segmentation(Task):
         class_of_code[NOT_ANNOTATED] = NOT_ANNOTATED
         self.register_buffer("class_of_code", class_of_code, persistent=False)
         levels = len(backbone.decoder_channels) if deep_supervision else 1
-        self.weights = weights_by_level({"cross_entropy": cross_entropy, "dice": dice}, levels)
+        self.weights = weights_by_level({"cross_entropy": cross_entropy, DICE_LOSS: dice}, levels)
         self.dice_smoothing_px = dice_smoothing_px
         self.head, *coarser = (
             nn.Conv2d(channels, len(self.segment_names), kernel_size=1)
@@ -101,8 +102,8 @@ class Segmentation(Task):
             logits, wanted = head(features), at_size(classes, features.shape[-2], features.shape[-1])
             if self.weights["cross_entropy"]:
                 parts[part_name("cross_entropy", level)] = masked_cross_entropy(logits, wanted, NOT_ANNOTATED)
-            if self.weights["dice"]:
-                parts[part_name("dice", level)] = soft_dice_loss(logits, wanted, self.dice_smoothing_px)
+            if self.weights[DICE_LOSS]:
+                parts[part_name(DICE_LOSS, level)] = soft_dice_loss(logits, wanted, self.dice_smoothing_px)
         return parts
 
     def predict(self, backbone: Backbone, image: Tensor) -> dict[str, Tensor]:
@@ -116,7 +117,7 @@ class Segmentation(Task):
 
 
 def part_name(name: str, level: int) -> str:
-    """How the log calls a part of the loss at a level of the decoder: "dice", "dice 1/2", "dice 1/4"."""
+    """How the log calls a part of the loss at a level of the decoder: "dice_loss", "dice_loss 1/2"."""
     return name if level == 0 else f"{name} 1/{2**level}"
 
 
