@@ -99,12 +99,10 @@ def read_nifti_codes(path: str, frame: int) -> NDArray[np.int64]:
         label map, or one of probabilities, which rounding would turn into structures nobody drew.
     """
     drawn = read_nifti_slice(path, frame)
-    if np.issubdtype(drawn.dtype, np.integer):
-        return drawn.astype(np.int64)
     codes = np.rint(drawn)
     if not np.isfinite(drawn).all() or np.abs(drawn - codes).max() > ROUNDING:
         raise UnusableFile("segmentation-not-whole-numbers")
-    return codes.astype(np.int64)
+    return np.asarray(codes, dtype=np.int64)
 
 
 @dataclass(frozen=True)

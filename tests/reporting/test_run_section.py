@@ -11,8 +11,8 @@ def test_losses_and_overlaps_of_validation_are_drawn_apart_at_all_levels_of_the_
     growing = {"segmentation/dice mean": 0.75, "segmentation/dice LV cavity": 0.75}
     logged = [{"step": step, "validation": {**falling, **growing}} for step in (10, 20)]
     losses, overlaps = validation_curves(logged)
-    assert losses == dict.fromkeys(falling, [(10, 0.25), (20, 0.25)])
-    assert overlaps == dict.fromkeys(growing, [(10, 0.75), (20, 0.75)])
+    assert losses == {key: [(10, 0.25), (20, 0.25)] for key in falling}
+    assert overlaps == {key: [(10, 0.75), (20, 0.75)] for key in growing}
 
 
 def test_a_lone_part_of_a_loss_is_the_total_and_drawn_once() -> None:
