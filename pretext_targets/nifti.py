@@ -99,6 +99,8 @@ def read_nifti_codes(path: str, frame: int) -> NDArray[np.int64]:
         label map, or one of probabilities, which rounding would turn into structures nobody drew.
     """
     drawn = read_nifti_slice(path, frame)
+    if np.issubdtype(drawn.dtype, np.integer):
+        return np.asarray(drawn, dtype=np.int64)
     codes = np.rint(drawn)
     if not np.isfinite(drawn).all() or np.abs(drawn - codes).max() > ROUNDING:
         raise UnusableFile("segmentation-not-whole-numbers")
