@@ -218,7 +218,7 @@ def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progre
     columns = label_columns(reader, task, training, progress)
     usable = task.usable(columns)
     if not usable.any():
-        raise NothingUsable(_nothing_to_learn(reader, len(training), recipe.streams[number].task))
+        raise NothingUsable(_nothing_to_learn(recipe, number, reader, task))
     switched_off = tuple(
         task.heads_without_labels({name: values[usable] for name, values in columns.items()})
     )
@@ -243,12 +243,15 @@ def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progre
     return _Chosen(training, units, shown, held_out, held, switched_off)
 
 
-def _nothing_to_learn(reader: StoreReader, readable: int, task: str) -> str:
-    protocol, split = reader.attributes.protocol.get("name", "?"), reader.column("split")
-    told = ", ".join(f"{name} {int((split == code).sum())}" for code, name in enumerate(SPLITS))
+def _nothing_to_learn(recipe: Recipe, number: int, reader: StoreReader, task: Task) -> str:
+    told = []
+    for split in SPLITS:
+        rows = sound_rows(reader, split, recipe.normalise)
+        told.append(f"{split} {int(task.usable(label_columns(reader, task, rows)).sum())} of {len(rows)}")
     return (
-        f"none of the {readable} readable training images of the store (protocol {protocol}) has a label for "
-        f"{task}; its images by split: {told}; give a store with labelled training patients or another recipe"
+        f"no readable training image of the store (protocol {reader.attributes.protocol.get('name', '?')}) "
+        f"has a label for {recipe.streams[number].task}; readable images with one: {', '.join(told)}; "
+        "give a store with labelled training patients or another recipe"
     )
 
 

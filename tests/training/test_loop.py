@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import zarr
 from safetensors.torch import load_file
 
 from dicomgeom.errors import IntegrityError, NothingUsable, WrongUse
+from pretext_targets.store import NOT_ANNOTATED
 from tests.helpers.runs import MakeRecipe, assert_same_bits, log_of
 from training.loop import RunSummary, train, verify_run
 from training.validation import SAMPLES_FILE
@@ -111,13 +113,26 @@ def test_a_store_without_any_label_for_the_recipe_is_an_error(
 ) -> None:
     store = write_store(tmp_path / "s.zarr", locations=False, partners_known=(False, False))
     with pytest.raises(
-        NothingUsable, match=r"none of the 24 readable training images .* has a label for mtl"
+        NothingUsable,
+        match=r"no readable training image .* has a label for mtl; .*: train 0 of 24, validation 0 of 12",
     ) as caught:
         train(small(), {"": store}, tmp_path / "run")
     assert caught.value.exit_code == 4
     with pytest.raises(NothingUsable, match="holds no segmentation"):
         train(small("segment-sax"), {"": pretext_store}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_store_of_which_only_other_patients_are_annotated_is_told_so(
+    small: MakeRecipe, tmp_path: Path, write_store: Callable[..., Path]
+) -> None:
+    store = write_store(tmp_path / "s.zarr", segmentation=True)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        zarr.open_array(store / "segmentation", mode="r+")[:24] = NOT_ANNOTATED
+    with pytest.raises(
+        NothingUsable, match="train 0 of 24, validation 12 of 12, test 12 of 12; give a store"
+    ):
+        train(small("segment-sax"), {"": store}, tmp_path / "run")
 
 
 def test_a_store_of_another_view_is_refused(
