@@ -10,6 +10,7 @@ import typer
 from cli.console import Screen, counted
 from cli.given_stores import named_stores
 from cli.options import Device, Json
+from cli.workspace import command_line
 from dicomgeom.errors import EXIT_SOME_SKIPPED
 
 
@@ -75,7 +76,7 @@ def experiment(
         screen.table(head, [(arm, *table.spelled(arm)) for arm in table.rows])
     for cell, why in summary.failed.items():
         screen.say(f"failed: {cell}: {why}")
-    screen.say(f"tables: {output / 'tables.md'}")
+    screen.say(f"tables: {output / 'tables.md'}; as a picture: {command_line('anatprep', 'report', output)}")
     screen.finish(summary.as_json())
     if summary.failed:
         raise typer.Exit(EXIT_SOME_SKIPPED)

@@ -19,7 +19,7 @@ def report(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CATALOGUE|STORE|RUN]...",
+            metavar="[CATALOGUE|STORE|RUN|EXPERIMENT]...",
             help="What to show; a store may be a URL.",
             show_default="all in the workspace",
         ),
@@ -33,7 +33,7 @@ def report(
     workspace: WorkspaceFolder = None,
     json: Json = False,
 ) -> None:
-    """Draw catalogues, stores and runs into one self-contained HTML file.
+    """Draw catalogues, stores, runs and experiments into one self-contained HTML file.
 
     It names patients and exams by hashed keys; the images in it are still patients' images.
     """

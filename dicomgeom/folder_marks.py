@@ -16,12 +16,13 @@ from typing import Any, Final
 CATALOGUE_MARK: Final = "catalogue.json"
 STORE_MARK: Final = "zarr.json"
 RUN_MARK: Final = "run.json"
+EXPERIMENT_MARK: Final = "experiment.json"
 
 MARKS: Final[Mapping[str, tuple[str, str]]] = {
     CATALOGUE_MARK: ("catalogue", "anatprep-catalogue"),
     STORE_MARK: ("store", "anatprep-store"),
     RUN_MARK: ("run", "anatprep-run"),
-    "experiment.json": ("experiment", ""),
+    EXPERIMENT_MARK: ("experiment", ""),
     "phantoms.json": ("truth folder", "anatprep-phantoms"),
 }
 """File that marks a folder -> what the folder is, and the format that the file names."""

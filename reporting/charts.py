@@ -106,7 +106,7 @@ def line_chart(
     ys = [y for points in finite.values() for _, y in points]
     logarithmic = min(ys) > 0 and max(ys) / min(ys) > 100
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
-    y_low, y_high = _range(ys, logarithmic)
+    y_low, y_high = range_of(ys, logarithmic=logarithmic)
 
     def place(x: float, y: float) -> tuple[float, float]:
         height = math.log10(y) if logarithmic else y
@@ -122,11 +122,11 @@ def line_chart(
         colour = colours.SERIES[number % len(colours.SERIES)]
         curves.append(Curve(name, colour, path, name in dashed, f"{points[-1][1]:.4g}", dots))
     x_ticks = tuple(
-        Tick(place(x, 10**y_low if logarithmic else y_low)[0], f"{x:g}") for x in _steps(x_low, x_high)
+        Tick(place(x, 10**y_low if logarithmic else y_low)[0], f"{x:g}") for x in round_numbers(x_low, x_high)
     )
     y_ticks = tuple(
         Tick(place(x_low, 10**y if logarithmic else y)[1], f"{10**y if logarithmic else y:.3g}")
-        for y in _steps(y_low, y_high)
+        for y in round_numbers(y_low, y_high)
     )
     return LineChart(title, x_name, tuple(curves), x_ticks, y_ticks)
 
@@ -137,7 +137,7 @@ def spread_chart(title: str, values: Mapping[str, Sequence[float]]) -> SpreadCha
     everything = [one for some in finite.values() for one in some]
     if not everything:
         return None
-    low, high = _range(everything, logarithmic=False)
+    low, high = range_of(everything)
     if min(everything) >= 0 and max(everything) <= 1 < high:
         high = 1.0  # shares of a whole end there
 
@@ -157,7 +157,7 @@ def spread_chart(title: str, values: Mapping[str, Sequence[float]]) -> SpreadCha
                 f"mean {mean:.4g} of {len(some)}" if some else "no value",
             )
         )
-    ticks = tuple(Tick(place(value), f"{value:g}") for value in _steps(low, high))
+    ticks = tuple(Tick(place(value), f"{value:g}") for value in round_numbers(low, high))
     return SpreadChart(title, tuple(rows), ticks, round(TOP + SPREAD_ROW * len(rows) + BOTTOM))
 
 
@@ -170,7 +170,8 @@ def bars(counts: Mapping[str, int], shades: Mapping[str, str] | None = None) -> 
     )
 
 
-def _range(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
+def range_of(values: Sequence[float], *, logarithmic: bool = False) -> tuple[float, float]:
+    """The two ends of an axis for these values, in decades where it is logarithmic."""
     low, high = min(values), max(values)
     if logarithmic:
         return math.log10(low), math.log10(high)
@@ -179,7 +180,7 @@ def _range(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
     return (low if low == 0 else low - pad), high + pad
 
 
-def _steps(low: float, high: float, wanted: int = 5) -> list[float]:
+def round_numbers(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers between two ends, about `wanted` of them."""
     raw = (high - low) / wanted
     decade = 10.0 ** math.floor(math.log10(raw))

@@ -1,4 +1,4 @@
-"""One HTML file that shows catalogues, stores and runs, and needs nothing but a browser.
+"""One HTML file that shows catalogues, stores, runs and experiments, and needs nothing but a browser.
 
 Everything is inside it: style, scripts, pictures, curves. It names patients and exams by hashed
 keys and holds no name, date, UID or path; the images in it are still patients' images, so it is
@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dicomgeom.errors import IntegrityError, WrongUse
+from dicomgeom.folder_marks import CATALOGUE_MARK, EXPERIMENT_MARK, RUN_MARK, STORE_MARK
 from dicomgeom.progress import Progress, silent
 from pretext_targets.places import Where, is_url
 from reporting.comparison import comparison_section
@@ -22,10 +23,15 @@ from reporting.ration import MOST_IMAGES, Ration, share
 from reporting.run_section import run_section
 from reporting.sections import Section
 
-MARKERS = {"catalogue.json": "catalogue", "zarr.json": "store", "run.json": "run"}
+MARKERS = {
+    CATALOGUE_MARK: "catalogue",
+    STORE_MARK: "store",
+    RUN_MARK: "run",
+    EXPERIMENT_MARK: "experiment",
+}
 """File that tells what a folder is -> what it is."""
 
-WEIGHTS = {"catalogue": 4, "store": 2, "run": 1}
+WEIGHTS = {"catalogue": 4, "store": 2, "run": 1, "experiment": 0}
 """How the images of a report are shared among its sources."""
 
 
@@ -35,7 +41,7 @@ def write_report(sources: Where | Sequence[Where], out: Path, *, progress: Progr
     Parameters
     ----------
     sources : path or URL, or sequence of them
-        Catalogues, stores and runs, told apart by the marker file in each; a URL is a store's.
+        Catalogues, stores, runs and experiments, told apart by the marker file in each; a URL is a store's.
     out : Path
         The file to write; readable by its owner only, replaced in one step.
     progress : Progress
@@ -51,11 +57,11 @@ def write_report(sources: Where | Sequence[Where], out: Path, *, progress: Progr
     WrongUse
         When no source is given or one does not exist.
     IntegrityError
-        When a source is broken, half-written or none of the three.
+        When a source is broken, half-written or none of the four.
     """
     named = [sources] if isinstance(sources, Path | str) else list(sources)
     if not named:
-        raise WrongUse("nothing to report; name a catalogue, a store or a run")
+        raise WrongUse("nothing to report; name a catalogue, a store, a run or an experiment")
     kinds = [kind_of(where) for where in named]
     catalogues = [Path(where) for where, kind in zip(named, kinds, strict=True) if kind == "catalogue"]
     runs = [Path(where) for where, kind in zip(named, kinds, strict=True) if kind == "run"]
@@ -76,25 +82,25 @@ def write_report(sources: Where | Sequence[Where], out: Path, *, progress: Progr
 
 
 def kind_of(where: Where) -> str:
-    """Tell what a source is: "catalogue", "store" or "run".
+    """Tell what a source is: "catalogue", "store", "run" or "experiment".
 
     Raises
     ------
     WrongUse
         When it does not exist.
     IntegrityError
-        When it is none of the three.
+        When it is none of the four.
     """
     if is_url(where):
         return "store"
     path = Path(where)
     if not path.exists():
-        raise WrongUse(f"{path} does not exist; name a catalogue, a store or a run")
+        raise WrongUse(f"{path} does not exist; name a catalogue, a store, a run or an experiment")
     for marker, kind in MARKERS.items():
         if (path / marker).exists():
             return kind
     raise IntegrityError(
-        f"{path} is no catalogue, store or run (none of {', '.join(MARKERS)} in it); "
+        f"{path} is no catalogue, store, run or experiment (none of {', '.join(MARKERS)} in it); "
         "name the folder that a command wrote"
     )
 
@@ -111,6 +117,10 @@ def _section(
         from reporting.store_section import store_section
 
         return store_section(where, anchor, ration, catalogues=catalogues, progress=progress)
+    if kind == "experiment":
+        from reporting.experiment_section import experiment_section
+
+        return experiment_section(Path(where), anchor)
     return run_section(Path(where), anchor, ration)
 
 

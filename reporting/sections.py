@@ -8,6 +8,7 @@ from typing import Any
 
 from reporting.charts import Bar, LineChart, SpreadChart
 from reporting.facets import Facets
+from reporting.interval_chart import IntervalChart
 from reporting.pictures import Picture
 from reporting.space import Space
 
@@ -132,6 +133,7 @@ class Section:
     bar_groups: tuple[BarGroup, ...] = ()
     charts: tuple[LineChart, ...] = ()
     spreads: tuple[SpreadChart, ...] = ()
+    intervals: tuple[IntervalChart, ...] = ()
     tables: tuple[Table, ...] = ()
     strips: tuple[Strip, ...] = ()
     exams: tuple[Exam, ...] = ()

@@ -267,9 +267,9 @@ def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path, tmp_path / "r.html")
 
 
-def test_what_is_none_of_the_three_is_refused(tmp_path: Path) -> None:
+def test_what_is_none_of_the_four_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    with pytest.raises(IntegrityError, match="no catalogue, store or run"):
+    with pytest.raises(IntegrityError, match="no catalogue, store, run or experiment"):
         write_report(tmp_path / "other", tmp_path / "r.html")
     with pytest.raises(WrongUse, match="does not exist"):
         write_report(tmp_path / "nowhere", tmp_path / "r.html")

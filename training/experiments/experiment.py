@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.folder_marks import EXPERIMENT_MARK
 from dicomgeom.progress import Progress, silent
 from dicomgeom.spelling import unknown
 from pretext_targets.reader import open_reader
 from pretext_targets.where import Where
 from training.checkpoint import write_atomically, write_json
+from training.experiments.averages import make_tables
 from training.experiments.cells import Plan, plan_grid
 from training.experiments.grid import Grid
 from training.experiments.running import Room, is_done, run_cells
-from training.experiments.tables import Table, make_tables, markdown
+from training.experiments.tables import TABLES_FILE, Table, markdown
 
-EXPERIMENT_FILE, TABLES_FILE, TABLES_TEXT_FILE = "experiment.json", "tables.json", "tables.md"
+EXPERIMENT_FILE, TABLES_TEXT_FILE = EXPERIMENT_MARK, "tables.md"
 
 
 @dataclass(frozen=True)

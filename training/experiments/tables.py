@@ -1,22 +1,19 @@
-"""The tables of an experiment: mean, interval and difference for each arm and number of subjects.
+"""The tables of an experiment, as they are written, read back and spelled for people.
 
-An entry averages over test patients and over subsets of training subjects, and its interval takes both for
-drawn by chance (`crossed_interval.py`). A difference is taken subset by subset and patient by patient before
-it is averaged. Where one pretraining serves all subsets no interval says how another would have come out.
+What stands in them is worked out in `averages.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
+from dicomgeom.errors import IntegrityError, WrongUse
 
-from training.experiments.cells import Plan
-from training.experiments.crossed_interval import Values, crossed_interval
-from training.experiments.grid import Grid, TableForm
-from training.experiments.running import Room, measured_values, read_measured
+TABLES_FILE: Final = "tables.json"
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,25 @@ class Entry:
         """As plain numbers and lists."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Entry:
+        """Of `as_json`."""
+        ends = {
+            name: None if written[name] is None else (float(written[name][0]), float(written[name][1]))
+            for name in ("interval", "difference_interval")
+        }
+        return cls(**{**written, **ends})
+
+    @property
+    def spelled_difference(self) -> str:
+        """The difference from the reference arm and its interval; empty without one."""
+        if self.difference is None:
+            return ""
+        if self.difference_interval is None:
+            return f"{self.difference:+.3f}"
+        low, high = self.difference_interval
+        return f"{self.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -66,88 +82,37 @@ class Table:
     def as_json(self) -> dict[str, Any]:
         """As plain values; numbers of subjects become words."""
         rows = {arm: {str(n): entry.as_json() for n, entry in row.items()} for arm, row in self.rows.items()}
-        return {**self.__dict__, "columns": list(self.columns), "rows": rows}
+        # JSON is written with its keys sorted: the order of the arms is told apart.
+        return {**self.__dict__, "columns": list(self.columns), "arms": list(self.rows), "rows": rows}
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Table:
+        """Of `as_json`."""
+        rows = {
+            arm: {int(n): Entry.from_json(entry) for n, entry in written["rows"][arm].items()}
+            for arm in written["arms"]
+        }
+        names = {name: str(written[name]) for name in ("title", "measure", "reference")}
+        return cls(**names, columns=tuple(map(int, written["columns"])), rows=rows)
 
 
-def make_tables(grid: Grid, plan: Plan, room: Room) -> list[Table]:
-    """All tables of a grid, of what has run so far."""
-    return [_table(form, measure, plan, room) for form in grid.tables for measure in form.measures]
+def read_tables(folder: Path) -> list[Table]:
+    """The tables of an experiment, as they were last written.
 
-
-def _table(form: TableForm, measure: str, plan: Plan, room: Room) -> Table:
-    found = _collected(plan, room, measure)
-    arms = form.arms or tuple(dict.fromkeys(trial.arm for trial in plan.trials))
-    columns = tuple(sorted({trial.subjects for trial in plan.trials}))
-    rows: dict[str, dict[int, Entry]] = {}
-    for arm in arms:
-        rows[arm] = {}
-        for subjects in columns:
-            values = found.get((arm, subjects), {})
-            reference = found.get((form.reference, subjects), {}) if form.reference != arm else {}
-            entry = _entry(values, reference, _wanted(plan, arm, subjects))
-            if entry is not None and measure.startswith(("dice", "auc")):
-                entry = replace(entry, interval=_between_0_and_1(entry.interval))
-            if entry is not None:
-                rows[arm][subjects] = entry
-    return Table(form.title, measure, form.reference, columns, rows)
-
-
-BySubset = Mapping[int, Mapping[str, float]]
-
-
-def _collected(plan: Plan, room: Room, measure: str) -> Mapping[tuple[str, int], BySubset]:
-    """(arm, subjects) -> subset -> patient -> value."""
-    collected: dict[tuple[str, int], dict[int, Mapping[str, float]]] = {}
-    for trial in plan.trials:
-        found = read_measured(room, trial.cell, trial.test)
-        values = measured_values(found, measure) if found is not None else {}
-        if values:
-            collected.setdefault((trial.arm, trial.subjects), {})[trial.subset] = values
-    return collected
-
-
-def _wanted(plan: Plan, arm: str, subjects: int) -> int:
-    return sum(trial.arm == arm and trial.subjects == subjects for trial in plan.trials)
-
-
-def _entry(values: BySubset, reference: BySubset, wanted: int) -> Entry | None:
-    if not values:
-        return None
-    matrix = _matrix(values)
-    means = np.nanmean(matrix, axis=1)
-    difference = difference_interval = None
-    both = {
-        subset: {key: values[subset][key] - reference[subset][key] for key in shared}
-        for subset in values.keys() & reference.keys()
-        if (shared := values[subset].keys() & reference[subset].keys())
-    }
-    if both:
-        apart = _matrix(both)
-        difference, difference_interval = (
-            float(np.nanmean(np.nanmean(apart, axis=1))),
-            crossed_interval(apart),
-        )
-    return Entry(
-        mean=float(means.mean()),
-        sd_over_subsets=float(means.std(ddof=1)) if len(means) > 1 else None,
-        interval=crossed_interval(matrix),
-        subsets=len(values),
-        wanted_subsets=wanted,
-        patients=matrix.shape[1],
-        difference=difference,
-        difference_interval=difference_interval,
-    )
-
-
-def _between_0_and_1(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    """What of an interval a share can be: with few subsets it may reach further."""
-    return interval and (max(0.0, interval[0]), min(1.0, interval[1]))
-
-
-def _matrix(values: BySubset) -> Values:
-    patients = sorted({key for one in values.values() for key in one})
-    nothing = float("nan")
-    return np.array([[values[s].get(key, nothing) for key in patients] for s in sorted(values)])
+    Raises
+    ------
+    WrongUse
+        When none were written yet.
+    IntegrityError
+        When they are damaged, or from before arms kept their order.
+    """
+    path = folder / TABLES_FILE
+    if not path.is_file():
+        raise WrongUse(f"{folder} has no tables yet; run its experiment, or make them with --only-tables")
+    try:
+        return [Table.from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise IntegrityError(f"{path} cannot be read; make the tables again with --only-tables") from error
 
 
 def markdown(tables: list[Table]) -> str:
@@ -176,10 +141,7 @@ def _spelled(entry: Entry | None) -> str:
     elif entry.sd_over_subsets is not None:
         said += f" (sd {entry.sd_over_subsets:.3f} over {entry.subsets} subsets)"
     if entry.difference is not None:
-        said += f"; {entry.difference:+.3f}"
-        if entry.difference_interval:
-            low, high = entry.difference_interval
-            said += f" [{low:+.3f}, {high:+.3f}]"
+        said += f"; {entry.spelled_difference}"
     if entry.subsets < entry.wanted_subsets:
         said += f" ({entry.subsets} of {entry.wanted_subsets} subsets)"
     return said

@@ -1,32 +1,13 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from training.experiments.tables import Entry, Table, _entry, markdown
-
-
-def test_a_difference_is_taken_between_the_same_subsets_and_patients() -> None:
-    values = {0: {"a": 0.5, "b": 0.7}, 1: {"a": 0.6, "b": 0.8}, 2: {"a": 0.9, "b": 0.9}}
-    reference = {0: {"a": 0.4, "b": 0.5}, 1: {"a": 0.5, "c": 0.1}}
-    entry = _entry(values, reference, wanted=4)
-    assert entry is not None
-    assert entry.mean == pytest.approx((0.6 + 0.7 + 0.9) / 3)
-    assert entry.difference == pytest.approx(((0.1 + 0.2) / 2 + 0.1) / 2)
-    assert (entry.subsets, entry.wanted_subsets, entry.patients) == (3, 4, 2)
-
-
-def test_one_patient_has_a_mean_and_no_interval() -> None:
-    entry = _entry({0: {"": 0.95}}, {}, wanted=1)
-    assert entry is not None
-    assert (entry.mean, entry.interval, entry.sd_over_subsets) == (0.95, None, None)
-
-
-def test_what_is_measured_of_all_patients_at_once_tells_how_much_subsets_differ() -> None:
-    entry = _entry({0: {"": 0.95}, 1: {"": 0.91}}, {}, wanted=2)
-    assert entry is not None
-    assert entry.interval is None
-    table = Table("Title", "auc mean", "", (1,), {"one": {1: entry}})
-    assert "| one | 0.930 (sd 0.028 over 2 subsets) |" in markdown([table])
+from dicomgeom.errors import IntegrityError, WrongUse
+from training.checkpoint import write_json
+from training.experiments.tables import TABLES_FILE, Entry, Table, markdown, read_tables
 
 
 def test_a_table_says_what_has_not_run() -> None:
@@ -36,3 +17,23 @@ def test_a_table_says_what_has_not_run() -> None:
     assert "| arm | n = 1 | all subjects |" in text
     assert "| scratch | not run | not run |" in text
     assert "| other | 0.500 [0.400, 0.600]; +0.100 [+0.050, +0.150] (1 of 3 subsets) | not run |" in text
+
+
+def test_tables_are_read_back_as_they_were_with_the_arms_in_their_order(tmp_path: Path) -> None:
+    first = Entry(0.5, None, (0.4, 0.6), 1, 3, 8, 0.1, (0.05, 0.15))
+    lone = Entry(0.5, None, None, 1, 3, 1)
+    rows = {"scratch": {1: lone, 4: first}, "byol": {}, "app": {1: first}}
+    tables = [Table("Title", name, "scratch", (1, 4), rows) for name in ("dice mean", "assd (mm)")]
+    write_json(tmp_path / TABLES_FILE, [table.as_json() for table in tables])
+    found = read_tables(tmp_path)
+    assert found == tables
+    assert [list(table.rows) for table in found] == [["scratch", "byol", "app"]] * 2
+
+
+def test_tables_that_are_not_there_and_damaged_ones_are_told(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="no tables yet"):
+        read_tables(tmp_path)
+    for damaged in ("[{", "[{}]", json.dumps([{"title": "a", "rows": {}}])):
+        (tmp_path / TABLES_FILE).write_text(damaged)
+        with pytest.raises(IntegrityError, match="cannot be read; make the tables again"):
+            read_tables(tmp_path)

@@ -1,0 +1,92 @@
+"""What the section of an experiment shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dicomgeom.errors import IntegrityError, WrongUse
+from reporting.experiment_section import experiment_section
+from reporting.report import write_report
+from training.checkpoint import write_json
+from training.experiments.tables import TABLES_FILE, Entry, Table
+
+SCRATCH = Entry(0.6, 0.01, (0.5, 0.7), 2, 2, 8)
+BETTER = Entry(0.7, 0.01, (0.6, 0.8), 2, 2, 8, 0.1, (0.05, 0.15))
+ANOTHER = (
+    "Where one subset has run, an interval tells how test patients differ, "
+    "not how other training subjects would."
+)
+BEGUN = Entry(0.5, None, (0.4, 0.6), 1, 2, 8, -0.1, (-0.2, 0.1))
+
+
+def written_experiment(folder: Path, rows: dict[str, dict[int, Entry]], reference: str = "scratch") -> Path:
+    folder.mkdir()
+    about = "Trained on /export/of/somebody since 2019-03-17."
+    write_json(folder / "experiment.json", {"grid": {"name": "mine", "about": about}, "size": "small"})
+    measures = ("dice mean", "dice RV cavity")
+    tables = [Table("Short axis", measure, reference, (1, 4), rows) for measure in measures]
+    write_json(folder / TABLES_FILE, [table.as_json() for table in tables])
+    return folder
+
+
+def test_arms_are_drawn_as_differences_from_the_reference_and_told_in_numbers(tmp_path: Path) -> None:
+    rows = {"scratch": {1: SCRATCH, 4: SCRATCH}, "b": {1: BETTER, 4: BETTER}, "a": {1: BETTER, 4: BETTER}}
+    section = experiment_section(written_experiment(tmp_path / "e", rows), "here")
+    (chart,) = section.intervals
+    assert chart.title == "Short axis, dice mean: difference from scratch"
+    assert [name for _, name in chart.names] == ["b", "a"]
+    assert [panel.title for panel in chart.panels] == ["1 subject", "4 subjects"]
+    assert chart.panels[0].marks[0].told == "+0.100 [+0.050, +0.150], 2 of 2 subsets"
+    assert [(table.caption, table.folded) for table in section.tables] == [
+        ("Short axis: dice mean", False),
+        ("Short axis: dice RV cavity", True),
+    ]
+    assert section.tables[0].rows[1][0:2] == ("b", "0.700 [0.600, 0.800]; +0.100 [+0.050, +0.150]")
+    assert {(fact.value, fact.name) for fact in section.facts} >= {
+        ("3", "arms"), ("8", "test patients"), ("2 of 2", "subsets of 4 subjects, in every arm"),
+    }  # fmt: skip
+    assert section.notes == ()
+
+
+def test_what_has_not_run_is_said(tmp_path: Path) -> None:
+    rows = {"scratch": {1: SCRATCH}, "a": {1: BEGUN}, "b": {}}
+    section = experiment_section(written_experiment(tmp_path / "e", rows), "here")
+    assert [note.split(":")[0] for note in section.notes] == [
+        "Not all of it has run",
+        ANOTHER,
+    ]
+    assert ("0 of 2", "subsets of 1 subject, in every arm") in {(f.value, f.name) for f in section.facts}
+    (chart,) = section.intervals
+    assert [mark.sure for mark in chart.panels[0].marks] == [False]
+    assert len(chart.panels) == 1
+
+
+def test_without_a_reference_means_are_drawn(tmp_path: Path) -> None:
+    alone = Entry(0.9, None, (0.8, 1.0), 1, 1, 8)
+    section = experiment_section(written_experiment(tmp_path / "e", {"a": {1: alone, 4: alone}}, ""), "here")
+    (chart,) = section.intervals
+    assert chart.title == "Short axis, dice mean"
+    assert [panel.zero for panel in chart.panels] == [None, None]
+
+
+def test_a_report_shows_an_experiment_and_no_path_or_date_of_its_description(tmp_path: Path) -> None:
+    folder = written_experiment(tmp_path / "e", {"scratch": {1: SCRATCH}, "b": {1: BETTER}})
+    page = write_report(folder, tmp_path / "r.html").read_text()
+    assert "Experiment mine (small)" in page
+    assert 'class="interval"' in page
+    assert "+0.100 [+0.050, +0.150]" in page
+    assert "somebody" not in page
+    assert "2019-03-17" not in page
+
+
+def test_an_experiment_without_tables_and_a_damaged_one_are_told(tmp_path: Path) -> None:
+    folder = written_experiment(tmp_path / "e", {"scratch": {1: SCRATCH}})
+    (folder / TABLES_FILE).unlink()
+    with pytest.raises(WrongUse, match="no tables yet"):
+        experiment_section(folder, "here")
+    (folder / "experiment.json").write_text(json.dumps({"grid": [], "size": "small"}))
+    with pytest.raises(IntegrityError, match="damaged; run the experiment again"):
+        experiment_section(folder, "here")
