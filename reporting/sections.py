@@ -141,6 +141,11 @@ class Section:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def pictured(self) -> bool:
+        """Whether labels may be drawn over pictures in it."""
+        return bool(self.strips or self.exams)
+
+    @property
     def filters(self) -> bool:
         """Whether anything in it can be filtered."""
         pictures = any(one.facets for exam in self.exams for strip in exam.strips for one in strip.pictures)

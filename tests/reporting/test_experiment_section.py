@@ -77,6 +77,7 @@ def test_a_report_shows_an_experiment_and_no_path_or_date_of_its_description(tmp
     page = write_report(folder, tmp_path / "r.html").read_text()
     assert "Experiment mine (small)" in page
     assert 'class="interval"' in page
+    assert "data-layer=" not in page.split("<main")[0]
     assert "+0.100 [+0.050, +0.150]" in page
     assert "somebody" not in page
     assert "2019-03-17" not in page
