@@ -20,7 +20,7 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="[CATALOGUE|STORE|RUN|EXPERIMENT]...",
-            help="What to show; a store may be a URL.",
+            help="What to show; a store may be a URL. Experiments have to be named.",
             show_default="all in the workspace",
         ),
     ] = None,

@@ -6,7 +6,7 @@
     ├── WrongUse                  exit 2   an option, a recipe or a protocol that makes no sense
     │   └── GeometryError         exit 2   numbers that are no plane, line or stack
     ├── NothingUsable             exit 4   the input was read, and nothing in it can be used
-    ├── IntegrityError            exit 5   a catalogue, store or run that is broken or not one
+    ├── IntegrityError            exit 5   a catalogue, store, run or experiment: broken, or none
     │   ├── HalfWritten           exit 5   interrupted; the same command again finishes it
     │   ├── WrongVersion          exit 5   written by another version of its format
     │   └── Unreachable           exit 5   a disk or a server that took or gave no more
@@ -63,7 +63,7 @@ class NothingUsable(AnatprepError):
 
 
 class IntegrityError(AnatprepError):
-    """A catalogue, store or run that is broken, or is not one at all."""
+    """A catalogue, store, run or experiment that is broken, or is not one at all."""
 
     exit_code = EXIT_INTEGRITY
 

@@ -21,6 +21,9 @@ ENDINGS = (".nii.gz", ".nii")
 OPEN_FILES = 4
 """Files that one process keeps unpacked."""
 
+JUDGED_VOLUMES = 64
+"""Volumes of label maps of which a process remembers whether they hold codes."""
+
 ROUNDING = 1e-3
 """How far from a whole number a scaled label code may lie."""
 
@@ -95,16 +98,21 @@ def read_nifti_codes(path: str, frame: int) -> NDArray[np.int64]:
     Raises
     ------
     UnusableFile
-        When the file is broken, has no such slice, or holds numbers between the codes: an interpolated
-        label map, or one of probabilities, which rounding would turn into structures nobody drew.
+        When the file is broken, has no such slice, or its volume holds numbers between the codes: an
+        interpolated label map, or one of probabilities, is none where it happens to be whole, either.
     """
     drawn = read_nifti_slice(path, frame)
-    if np.issubdtype(drawn.dtype, np.integer):
-        return np.asarray(drawn, dtype=np.int64)
-    codes = np.rint(drawn)
-    if not np.isfinite(drawn).all() or np.abs(drawn - codes).max() > ROUNDING:
+    if not _holds_codes(path, frame // _volumes(path).shape[2]):
         raise UnusableFile("segmentation-not-whole-numbers")
-    return np.asarray(codes, dtype=np.int64)
+    return np.asarray(np.rint(drawn), dtype=np.int64)
+
+
+@lru_cache(maxsize=JUDGED_VOLUMES)
+def _holds_codes(path: str, volume: int) -> bool:
+    drawn = _volumes(path)[..., volume]
+    if np.issubdtype(drawn.dtype, np.integer):
+        return True
+    return bool(np.isfinite(drawn).all() and np.abs(drawn - np.rint(drawn)).max() <= ROUNDING)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Pictures for people: a catalogue, a store or a run as one self-contained HTML file. Floor 3."""
+"""Pictures for people: catalogues, stores, runs and experiments as one self-contained HTML file. Floor 3."""

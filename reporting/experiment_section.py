@@ -2,57 +2,53 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from dicomgeom.errors import IntegrityError
-from dicomgeom.folder_marks import EXPERIMENT_MARK
 from reporting.interval_chart import Estimate, IntervalChart, interval_chart
 from reporting.sections import Fact, Section, counted
 from reporting.sections import Table as Shown
 from reporting.told import told
-from training.experiments.tables import Entry, Table, read_tables
+from training.experiments.tables import Entry, Table, WrittenTables, read_tables
+
+PANELS = 6
+"""Numbers of subjects beside one another; more get a chart of their own below."""
+
+ERRORS = ("mse", "mae", "assd", "hd95", "contour distance", "line angle", "line offset")
+"""How the names of measures begin of which less is better."""
 
 
 def experiment_section(folder: Path, anchor: str) -> Section:
     """Gather what the page says about an experiment: the tables that were last written.
 
+    Of several measures over the same arms the first is drawn, and all are told in numbers.
+
     Raises
     ------
     WrongUse
         When it has no tables yet.
-    IntegrityError
-        When its files are damaged.
+    IntegrityError, WrongVersion
+        When they are damaged, or of another version.
     """
-    grid, size = _described(folder)
-    tables = read_tables(folder)
-    heads = [table for number, table in enumerate(tables) if _is_first(number, tables)]
+    written = read_tables(folder)
+    tables = written.tables
+    heads = [number for number in range(len(tables)) if _is_first(number, tables)]
     return Section(
         kind="experiment",
-        title=f"Experiment {told(grid['name'])} ({told(size)})",
+        title=f"Experiment {told(written.grid)} ({told(written.size)})",
         anchor=anchor,
-        lead=told(grid.get("about") or ""),
+        lead=told(written.about),
         facts=tuple(_facts(tables)),
-        intervals=tuple(filter(None, map(_chart, heads))),
-        tables=tuple(_shown(table, folded=table not in heads) for table in tables),
-        notes=tuple(_notes(tables)),
+        intervals=tuple(chart for number in heads for chart in _charts(tables[number])),
+        tables=tuple(_shown(table, folded=number not in heads) for number, table in enumerate(tables)),
+        notes=tuple(_notes(written)),
     )
 
 
-def _described(folder: Path) -> tuple[Mapping[str, Any], str]:
-    path = folder / EXPERIMENT_MARK
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {"name": found["grid"]["name"], "about": found["grid"].get("about")}, str(found["size"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{path} is damaged; run the experiment again into the same folder") from error
-
-
 def _is_first(number: int, tables: Sequence[Table]) -> bool:
-    """Whether a table is the first of its title: the others are parts of it, told in numbers only."""
-    return tables[number].title not in [table.title for table in tables[:number]]
+    """Whether no table before it has its title and its arms."""
+    table = tables[number]
+    return not any(one.title == table.title and [*one.rows] == [*table.rows] for one in tables[:number])
 
 
 def _entries(tables: Sequence[Table]) -> Iterator[tuple[int, Entry]]:
@@ -67,10 +63,9 @@ def _facts(tables: Sequence[Table]) -> Iterator[Fact]:
     patients = max((entry.patients for _, entry in _entries(tables)), default=0)
     if patients > 1:
         yield Fact(f"{patients}", "test patients")
+    rows = [row for table in tables for row in table.rows.values()]
     for subjects in dict.fromkeys(n for table in tables for n in table.columns):
-        run = [
-            row[subjects].subsets if subjects in row else 0 for table in tables for row in table.rows.values()
-        ]
+        run = [row[subjects].subsets if subjects in row else 0 for row in rows]
         wanted = max((entry.wanted_subsets for n, entry in _entries(tables) if n == subjects), default=0)
         if wanted:
             yield Fact(f"{min(run)} of {wanted}", f"subsets of {_people(subjects)}, in every arm")
@@ -80,55 +75,73 @@ def _people(subjects: int) -> str:
     return counted(subjects, "subject") if subjects else "all subjects"
 
 
-def _notes(tables: Sequence[Table]) -> Iterator[str]:
+def _notes(written: WrittenTables) -> Iterator[str]:
+    tables = written.tables
     missing = any(len(row) < len(table.columns) for table in tables for row in table.rows.values())
     if missing or any(entry.subsets < entry.wanted_subsets for _, entry in _entries(tables)):
         yield (
-            "Not all of it has run: entries rest on the subsets that had when the tables were made. "
-            "The same experiment command goes on."
+            "When these tables were made not all subsets had run, or some arms had no such measure: entries "
+            "say on how many they rest. The same experiment command goes on with what is left."
         )
-    if any(entry.subsets == 1 < entry.wanted_subsets for _, entry in _entries(tables)):
+    if any(entry.subsets == 1 and entry.interval for _, entry in _entries(tables)):
         yield (
             "Where one subset has run, an interval tells how test patients differ, "
             "not how other training subjects would."
         )
+    if written.shared_pretraining:
+        yield "One pretraining serves all subsets: no interval says how another one would have come out."
 
 
-def _chart(table: Table) -> IntervalChart | None:
+def _charts(table: Table) -> Iterator[IntervalChart]:
     """Differences from the reference arm, or means where there is none."""
     differences = any(entry.difference is not None for row in table.rows.values() for entry in row.values())
     names = [arm for arm in table.rows if not differences or arm != table.reference]
-    panels: dict[str, dict[str, Estimate]] = {}
+    panels: dict[int, dict[str, Estimate]] = {}
     for subjects in table.columns:
         rows = {arm: table.rows[arm][subjects] for arm in names if subjects in table.rows[arm]}
         estimates = {told(arm): _estimate(entry, differences) for arm, entry in rows.items()}
         some = {arm: one for arm, one in estimates.items() if one is not None}
         if some:
-            panels[_people(subjects)] = some
-    if differences:
-        title = f"{told(table.measure)}: difference from {told(table.reference)}"
-        note = "95 % interval, taken patient by patient and subset by subset; grey where it holds 0"
+            panels[subjects] = some
+    what = told(table.measure) + (f": difference from {told(table.reference)}" if differences else "")
+    title = ", ".join(filter(None, (told(table.title), what)))
+    for start in range(0, len(panels), PANELS):
+        part = {_people(subjects): panels[subjects] for subjects in list(panels)[start : start + PANELS]}
+        note = _note(table.measure, part.values(), differences)
+        chart = interval_chart(title, note, list(map(told, names)), part, differences=differences)
+        if chart is not None:
+            yield chart
+
+
+def _note(measure: str, panels: Iterable[dict[str, Estimate]], differences: bool) -> str:
+    if not any(one.interval for panel in panels for one in panel.values()):
+        said = "one number a subset for all patients: no interval"
+    elif differences:
+        said = (
+            "95 % interval, taken patient by patient and subset by subset; grey where it holds 0, "
+            "an arrow where it goes on"
+        )
     else:
-        title, note = told(table.measure), "mean and 95 % interval"
-    heading = f"{told(table.title)}, {title}" if table.title else title
-    return interval_chart(heading, note, list(map(told, names)), panels, differences=differences)
+        said = "mean and 95 % interval"
+    return said + ("; less is better" if measure.startswith(ERRORS) else "")
 
 
 def _estimate(entry: Entry, difference: bool) -> Estimate | None:
-    subsets = f"{entry.subsets} of {entry.wanted_subsets} subsets"
+    subsets = f"{entry.subsets} of {counted(entry.wanted_subsets, 'subset')}"
     if not difference:
-        return Estimate(entry.mean, entry.interval, f"{entry.mean:.3f}, {subsets}")
+        return Estimate(entry.mean, entry.interval, f"{entry.spelled_mean}, {subsets}")
     if entry.difference is None:
         return None
     return Estimate(entry.difference, entry.difference_interval, f"{entry.spelled_difference}, {subsets}")
 
 
 def _shown(table: Table, *, folded: bool) -> Shown:
+    difference = f"; difference from {told(table.reference)}" if table.reference else ""
     return Shown(
         ("arm", *(_people(subjects) for subjects in table.columns)),
         tuple((told(arm), *table.spelled(arm)) for arm in table.rows),
-        caption=f"{told(table.title)}: {told(table.measure)}",
-        note="mean [95 % interval]" + (f"; difference from {told(table.reference)}" * bool(table.reference)),
+        caption=": ".join(filter(None, (told(table.title), told(table.measure)))),
+        note=f"mean [95 % interval]{difference}",
         wide=True,
         folded=folded,
     )

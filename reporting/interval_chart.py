@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,24 +18,48 @@ GAP = 18
 """Between two panels."""
 
 
+BEYOND = 0.6
+"""How far intervals stretch the scale on either side of the means, in parts of what these span: the interval
+of two subsets may be fifty times as wide as that of the next row."""
+
+NAME_CHARACTERS = 30
+"""Longer names are cut; a title tells them whole."""
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, the ends of its interval where it has one, and how both are told."""
+    """A mean, the ends of its interval where it has one, and how both are spelled."""
 
     mean: float
     interval: tuple[float, float] | None
-    told: str
+    spelled: str
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All of them."""
+        return (self.mean, *(self.interval or ()))
+
+
+@dataclass(frozen=True)
+class Name:
+    """Of a row: as it is written, and whole."""
+
+    y: float
+    text: str
+    whole: str
 
 
 @dataclass(frozen=True)
 class Mark:
-    """An estimate in the chart's units; `sure` when its interval lies on one side of zero."""
+    """An estimate in the chart's units; `sure` when its interval, if of a difference, does not hold zero."""
 
     y: float
     x: float
     ends: tuple[float, float] | None
+    goes_on: tuple[bool, bool]
+    """Whether the interval reaches beyond the scale, to the left and to the right."""
     sure: bool
-    told: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,7 @@ class IntervalChart:
 
     title: str
     note: str
-    names: tuple[tuple[float, str], ...]
+    names: tuple[Name, ...]
     panels: tuple[Panel, ...]
     height: int
     width: int = WIDTH
@@ -72,7 +97,7 @@ def interval_chart(
     *,
     differences: bool,
 ) -> IntervalChart | None:
-    """Lay out estimates: title of a panel -> name of a row -> estimate; None when there is none.
+    """Lay out estimates: title of a panel -> name of a row -> estimate; None when nothing finite is there.
 
     Parameters
     ----------
@@ -81,16 +106,15 @@ def interval_chart(
     differences
         Whether zero means that there is none: it is on the scale then, and drawn.
     """
-    reached = [
-        number
-        for panel in panels.values()
-        for one in panel.values()
-        for number in (one.mean, *(one.interval or ()))
-    ]
-    if not reached:
+    finite = {
+        heading: {name: one for name, one in some.items() if all(map(math.isfinite, one.numbers))}
+        for heading, some in panels.items()
+    }
+    estimates = [one for some in finite.values() for one in some.values()]
+    if not estimates:
         return None
-    low, high = range_of([*reached, 0.0] if differences else reached)
-    across = (WIDTH - NAMES - GAP * (len(panels) - 1) - 8) / len(panels)
+    low, high = _scale(estimates, differences)
+    across = (WIDTH - NAMES - GAP * (len(finite) - 1) - 8) / len(finite)
     rows = {name: TOP + ROW * (number + 0.5) for number, name in enumerate(names)}
 
     def laid_out(number: int, heading: str, estimates: Mapping[str, Estimate]) -> Panel:
@@ -103,17 +127,35 @@ def interval_chart(
             Mark(
                 y,
                 place(one.mean),
-                one.interval and (place(one.interval[0]), place(one.interval[1])),
-                not differences or one.interval is None or one.interval[0] * one.interval[1] > 0,
-                one.told,
+                one.interval and (place(max(one.interval[0], low)), place(min(one.interval[1], high))),
+                (
+                    one.interval is not None and one.interval[0] < low,
+                    one.interval is not None and one.interval[1] > high,
+                ),
+                one.interval is not None and (not differences or one.interval[0] * one.interval[1] > 0),
+                f"{name}: {one.spelled}",
             )
             for name, y in rows.items()
             if (one := estimates.get(name)) is not None
         )
-        ticks = tuple(Tick(place(value), f"{value:g}") for value in round_numbers(low, high, wanted=4))
+        ticks = tuple(Tick(place(value), f"{value:g}") for value in round_numbers(low, high))
         zero = place(0.0) if differences else None
         return Panel(heading, round(left, 1), round(left + across, 1), zero, ticks, marks)
 
-    drawn = tuple(laid_out(number, *panel) for number, panel in enumerate(panels.items()))
-    placed = tuple((y, name) for name, y in rows.items())
+    drawn = tuple(laid_out(number, *panel) for number, panel in enumerate(finite.items()))
+    placed = tuple(Name(y, _cut(name), name) for name, y in rows.items())
     return IntervalChart(title, note, placed, drawn, round(TOP + ROW * len(rows) + BOTTOM))
+
+
+def _scale(estimates: Sequence[Estimate], differences: bool) -> tuple[float, float]:
+    """The ends of the axis: all means, and of their intervals what is not far beyond them."""
+    means = [one.mean for one in estimates] + [0.0] * differences
+    beyond = BEYOND * (max(means) - min(means))
+    least, most = min(means) - beyond, max(means) + beyond
+    if beyond == 0:
+        return range_of([*means, *(number for one in estimates for number in one.numbers)])
+    return range_of([*means, *(min(max(number, least), most) for one in estimates for number in one.numbers)])
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 1] + "…"

@@ -218,7 +218,7 @@ def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progre
     columns = label_columns(reader, task, training, progress)
     usable = task.usable(columns)
     if not usable.any():
-        raise NothingUsable(_nothing_to_learn(recipe, number, reader, task))
+        raise NothingUsable(_nothing_to_learn(recipe, number, reader, task, progress))
     switched_off = tuple(
         task.heads_without_labels({name: values[usable] for name, values in columns.items()})
     )
@@ -243,11 +243,14 @@ def _choose(recipe: Recipe, number: int, reader: StoreReader, task: Task, progre
     return _Chosen(training, units, shown, held_out, held, switched_off)
 
 
-def _nothing_to_learn(recipe: Recipe, number: int, reader: StoreReader, task: Task) -> str:
+def _nothing_to_learn(
+    recipe: Recipe, number: int, reader: StoreReader, task: Task, progress: Progress
+) -> str:
     told = []
     for split in SPLITS:
         rows = sound_rows(reader, split, recipe.normalise)
-        told.append(f"{split} {int(task.usable(label_columns(reader, task, rows)).sum())} of {len(rows)}")
+        labelled = int(task.usable(label_columns(reader, task, rows, progress)).sum())
+        told.append(f"{split} {labelled} of {len(rows)}")
     return (
         f"no readable training image of the store (protocol {reader.attributes.protocol.get('name', '?')}) "
         f"has a label for {recipe.streams[number].task}; readable images with one: {', '.join(told)}; "

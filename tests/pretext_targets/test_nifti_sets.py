@@ -182,7 +182,7 @@ def test_files_that_do_not_fit_each_other_or_are_broken_are_left_out(grid: Proto
     assert plan.left_out_counts == {"nifti-broken": 1, "sizes-differ": 1}
 
 
-def test_a_label_map_between_the_codes_is_no_annotation_and_one_that_was_scaled_is(
+def test_a_label_map_between_the_codes_is_refused_whole_and_one_that_was_scaled_is_taken(
     grid: Protocol, tmp_path: Path
 ) -> None:
     for number in (1, 2, 3):
@@ -196,7 +196,7 @@ def test_a_label_map_between_the_codes_is_no_annotation_and_one_that_was_scaled_
         save(tmp_path / "set" / f"patient00{number}_frame01_gt.nii.gz", pixels)
     acdc = load_data_manifest("acdc")
     summary = build(plan_nifti(tmp_path / "set", grid, acdc), tmp_path / "store")
-    assert summary.invalid_reasons == {"segmentation-not-whole-numbers": 2}
+    assert summary.invalid_reasons == {"segmentation-not-whole-numbers": 2 * SLICES}
     reader = StoreReader(tmp_path / "store")
     names = reader.attributes.segment_names
     for place in range(SLICES):

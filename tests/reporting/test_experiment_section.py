@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from dicomgeom.errors import IntegrityError, WrongUse
 from reporting.experiment_section import experiment_section
 from reporting.report import write_report
 from training.checkpoint import write_json
-from training.experiments.tables import TABLES_FILE, Entry, Table
+from training.experiments.tables import TABLES_FILE, Entry, Table, WrittenTables
 
 SCRATCH = Entry(0.6, 0.01, (0.5, 0.7), 2, 2, 8)
 BETTER = Entry(0.7, 0.01, (0.6, 0.8), 2, 2, 8, 0.1, (0.05, 0.15))
@@ -22,13 +21,20 @@ ANOTHER = (
 BEGUN = Entry(0.5, None, (0.4, 0.6), 1, 2, 8, -0.1, (-0.2, 0.1))
 
 
-def written_experiment(folder: Path, rows: dict[str, dict[int, Entry]], reference: str = "scratch") -> Path:
+def written_experiment(
+    folder: Path,
+    rows: dict[str, dict[int, Entry]],
+    *,
+    reference: str = "scratch",
+    measures: tuple[str, ...] = ("dice mean", "dice RV cavity"),
+    shared: bool = False,
+) -> Path:
     folder.mkdir()
+    write_json(folder / "experiment.json", {"grid": {"name": "the next one"}, "size": "paper"})
+    columns = tuple(dict.fromkeys(n for row in rows.values() for n in row))
+    tables = tuple(Table("Short axis", measure, reference, columns, rows) for measure in measures)
     about = "Trained on /export/of/somebody since 2019-03-17."
-    write_json(folder / "experiment.json", {"grid": {"name": "mine", "about": about}, "size": "small"})
-    measures = ("dice mean", "dice RV cavity")
-    tables = [Table("Short axis", measure, reference, (1, 4), rows) for measure in measures]
-    write_json(folder / TABLES_FILE, [table.as_json() for table in tables])
+    write_json(folder / TABLES_FILE, WrittenTables("mine", about, "small", shared, tables).as_json())
     return folder
 
 
@@ -37,9 +43,9 @@ def test_arms_are_drawn_as_differences_from_the_reference_and_told_in_numbers(tm
     section = experiment_section(written_experiment(tmp_path / "e", rows), "here")
     (chart,) = section.intervals
     assert chart.title == "Short axis, dice mean: difference from scratch"
-    assert [name for _, name in chart.names] == ["b", "a"]
+    assert [name.text for name in chart.names] == ["b", "a"]
     assert [panel.title for panel in chart.panels] == ["1 subject", "4 subjects"]
-    assert chart.panels[0].marks[0].told == "+0.100 [+0.050, +0.150], 2 of 2 subsets"
+    assert chart.panels[0].marks[0].title == "b: +0.100 [+0.050, +0.150], 2 of 2 subsets"
     assert [(table.caption, table.folded) for table in section.tables] == [
         ("Short axis: dice mean", False),
         ("Short axis: dice RV cavity", True),
@@ -54,22 +60,44 @@ def test_arms_are_drawn_as_differences_from_the_reference_and_told_in_numbers(tm
 def test_what_has_not_run_is_said(tmp_path: Path) -> None:
     rows = {"scratch": {1: SCRATCH}, "a": {1: BEGUN}, "b": {}}
     section = experiment_section(written_experiment(tmp_path / "e", rows), "here")
-    assert [note.split(":")[0] for note in section.notes] == [
-        "Not all of it has run",
-        ANOTHER,
-    ]
+    assert section.notes[0].startswith("When these tables were made not all subsets had run")
+    assert section.notes[1:] == (ANOTHER,)
     assert ("0 of 2", "subsets of 1 subject, in every arm") in {(f.value, f.name) for f in section.facts}
     (chart,) = section.intervals
     assert [mark.sure for mark in chart.panels[0].marks] == [False]
     assert len(chart.panels) == 1
 
 
-def test_without_a_reference_means_are_drawn(tmp_path: Path) -> None:
+def test_without_a_reference_means_are_drawn_and_one_subset_alone_is_told(tmp_path: Path) -> None:
     alone = Entry(0.9, None, (0.8, 1.0), 1, 1, 8)
-    section = experiment_section(written_experiment(tmp_path / "e", {"a": {1: alone, 4: alone}}, ""), "here")
+    folder = written_experiment(tmp_path / "e", {"a": {1: alone, 0: alone}}, reference="", shared=True)
+    section = experiment_section(folder, "here")
     (chart,) = section.intervals
-    assert chart.title == "Short axis, dice mean"
-    assert [panel.zero for panel in chart.panels] == [None, None]
+    assert (chart.title, chart.note) == ("Short axis, dice mean", "mean and 95 % interval")
+    assert [(panel.title, panel.zero) for panel in chart.panels] == [
+        ("1 subject", None), ("all subjects", None),
+    ]  # fmt: skip
+    assert chart.panels[0].marks[0].title == "a: 0.900 [0.800, 1.000], 1 of 1 subset"
+    assert section.notes == (
+        ANOTHER,
+        "One pretraining serves all subsets: no interval says how another one would have come out.",
+    )
+
+
+def test_numbers_without_an_interval_and_errors_say_so(tmp_path: Path) -> None:
+    first, second = Entry(9.0, 0.1, None, 3, 3, 1), Entry(7.0, 0.1, None, 3, 3, 1, -2.0)
+    rows = {"scratch": {1: first}, "b": {1: second}}
+    section = experiment_section(written_experiment(tmp_path / "e", rows, measures=("assd (mm)",)), "here")
+    (chart,) = section.intervals
+    assert chart.note == "one number a subset for all patients: no interval; less is better"
+    assert [mark.sure for mark in chart.panels[0].marks] == [False]
+
+
+def test_many_numbers_of_subjects_take_several_charts(tmp_path: Path) -> None:
+    numbers = range(1, 9)
+    rows = {"scratch": dict.fromkeys(numbers, SCRATCH), "b": dict.fromkeys(numbers, BETTER)}
+    section = experiment_section(written_experiment(tmp_path / "e", rows), "here")
+    assert [len(chart.panels) for chart in section.intervals] == [6, 2]
 
 
 def test_a_report_shows_an_experiment_and_no_path_or_date_of_its_description(tmp_path: Path) -> None:
@@ -88,6 +116,6 @@ def test_an_experiment_without_tables_and_a_damaged_one_are_told(tmp_path: Path)
     (folder / TABLES_FILE).unlink()
     with pytest.raises(WrongUse, match="no tables yet"):
         experiment_section(folder, "here")
-    (folder / "experiment.json").write_text(json.dumps({"grid": [], "size": "small"}))
-    with pytest.raises(IntegrityError, match="damaged; run the experiment again"):
+    (folder / TABLES_FILE).write_text("[{")
+    with pytest.raises(IntegrityError, match="make the tables again"):
         experiment_section(folder, "here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from reporting.interval_chart import NAMES, WIDTH, Estimate, IntervalChart, interval_chart
@@ -27,14 +29,14 @@ def test_marks_keep_their_distances_on_the_scale_that_all_panels_share() -> None
     assert unsure.ends is not None
     unit = unsure.x - first.zero
     assert first.zero - worse.x == pytest.approx(2 * unit, abs=0.2)
-    assert [round(end - first.zero) for end in unsure.ends] == [round(-unit), round(3 * unit)]
+    assert [end - first.zero for end in unsure.ends] == pytest.approx([-unit, 3 * unit], abs=0.3)
     assert again.x - second.zero == pytest.approx(unit, abs=0.2)
     assert again.y == unsure.y
 
 
-def test_only_intervals_on_one_side_of_zero_are_sure() -> None:
+def test_only_what_has_an_interval_on_one_side_of_zero_is_sure() -> None:
     (panel,) = chart(a={"one": WORSE, "two": UNSURE, "three": LONE}).panels
-    assert [mark.sure for mark in panel.marks] == [True, False, True]
+    assert [mark.sure for mark in panel.marks] == [True, False, False]
     assert panel.marks[2].ends is None
 
 
@@ -51,8 +53,32 @@ def test_all_stays_inside_and_beside_the_names() -> None:
         for mark in panel.marks:
             assert all(panel.left <= x <= panel.right for x in (mark.x, *(mark.ends or ())))
             assert 0 < mark.y < drawn.height
-    assert [name for _, name in drawn.names] == ["one", "two", "three"]
+    assert [name.text for name in drawn.names] == ["one", "two", "three"]
+
+
+def test_an_interval_far_beyond_the_others_is_cut_and_goes_on() -> None:
+    vast = Estimate(0.1, (-9.0, 0.3), "vast")
+    (panel,) = chart(a={"one": WORSE, "two": vast}).panels
+    worse, cut = panel.marks
+    assert (worse.goes_on, cut.goes_on) == ((False, False), (True, False))
+    assert cut.ends is not None
+    assert worse.ends is not None
+    assert cut.ends[0] == panel.left
+    assert worse.ends[1] - worse.ends[0] > 0.2 * (panel.right - panel.left)
+
+
+def test_a_long_name_is_cut_and_told_whole() -> None:
+    made = interval_chart("dice", "", ["x" * 80], {"a": {"x" * 80: WORSE}}, differences=True)
+    assert made is not None
+    assert (len(made.names[0].text), made.names[0].whole) == (30, "x" * 80)
+    assert made.panels[0].marks[0].title == f"{'x' * 80}: worse"
+
+
+def test_numbers_that_are_not_finite_are_left_out() -> None:
+    (panel,) = chart(a={"one": WORSE, "two": Estimate(math.nan, None, ""), "three": LONE}).panels
+    assert len(panel.marks) == 2
 
 
 def test_nothing_measured_is_no_chart() -> None:
-    assert interval_chart("dice", "", ["one"], {}, differences=True) is None
+    for panels in ({}, {"a": {"one": Estimate(math.nan, None, "")}}):
+        assert interval_chart("dice", "", ["one"], panels, differences=True) is None

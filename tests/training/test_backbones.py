@@ -11,13 +11,13 @@ from training.backbones import BasicUNetBackbone, make_backbone
 from training.settings import BackboneSettings
 
 
-@pytest.mark.parametrize("side", [32, 50])
-def test_encode_and_decode_equal_the_forward_of_monai(side: int) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(32, 32), (50, 50), (50, 64), (64, 50)])
+def test_encode_and_decode_equal_the_forward_of_monai(rows: int, columns: int) -> None:
     torch.manual_seed(0)
     backbone = BasicUNetBackbone(width=4)
     whole = BasicUNet(2, 1, 3, features=(4, 8, 16, 32, 64, 4), norm="batch")
     whole.load_state_dict(backbone.net.state_dict(), strict=False)
-    image = torch.randn(2, 1, side, side)
+    image = torch.randn(2, 1, rows, columns)
     for training in (True, False):
         backbone.train(training)
         whole.train(training)

@@ -7,6 +7,7 @@ it is averaged. Where one pretraining serves all subsets no interval says how an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ def make_tables(grid: Grid, plan: Plan, room: Room) -> list[Table]:
 def _table(form: TableForm, measure: str, plan: Plan, room: Room) -> Table:
     found = _collected(plan, room, measure)
     arms = form.arms or tuple(dict.fromkeys(trial.arm for trial in plan.trials))
-    columns = tuple(sorted({trial.subjects for trial in plan.trials}))
+    columns = tuple(sorted({trial.subjects for trial in plan.trials}, key=_how_many))
     rows: dict[str, dict[int, Entry]] = {}
     for arm in arms:
         rows[arm] = {}
@@ -40,6 +41,10 @@ def _table(form: TableForm, measure: str, plan: Plan, room: Room) -> Table:
             if entry is not None:
                 rows[arm][subjects] = entry
     return Table(form.title, measure, form.reference, columns, rows)
+
+
+def _how_many(subjects: int) -> float:
+    return subjects or math.inf  # 0 means all
 
 
 BySubset = Mapping[int, Mapping[str, float]]

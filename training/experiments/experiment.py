@@ -22,7 +22,7 @@ from training.experiments.averages import make_tables
 from training.experiments.cells import Plan, plan_grid
 from training.experiments.grid import Grid
 from training.experiments.running import Room, is_done, run_cells
-from training.experiments.tables import TABLES_FILE, Table, markdown
+from training.experiments.tables import TABLES_FILE, Table, WrittenTables, markdown
 
 EXPERIMENT_FILE, TABLES_TEXT_FILE = EXPERIMENT_MARK, "tables.md"
 
@@ -120,7 +120,9 @@ def run_experiment(
     write_json(folder / EXPERIMENT_FILE, {"grid": grid.model_dump(mode="json"), "size": size})
     failed = run_cells(room, plan, jobs=jobs, progress=progress) if train else {}
     tables = make_tables(grid, plan, room)
-    write_json(folder / TABLES_FILE, [table.as_json() for table in tables])
+    shared = bool(grid.pretrainings) and not grid.pretrain_each_subset
+    written = WrittenTables(grid.name, grid.about, size, shared, tuple(tables))
+    write_json(folder / TABLES_FILE, written.as_json())
     write_atomically(folder / TABLES_TEXT_FILE, markdown(tables).encode())
     done = sum(is_done(room, plan, cell) for cell in plan.cells)
     return ExperimentSummary(folder, len(plan.cells), done, failed, tables)

@@ -1,19 +1,28 @@
 """The tables of an experiment, as they are written, read back and spelled for people.
 
-What stands in them is worked out in `averages.py`.
+What stands in them is worked out in `averages.py`. ``tables.json``::
+
+    format, version       "anatprep-tables", 1
+    grid, about, size     of which experiment they are; one folder may serve several
+    shared_pretraining    whether one pretraining stands behind all subsets of an arm
+    tables                title, measure, reference, columns, arms in their order, rows
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dicomgeom.errors import IntegrityError, WrongUse
+from pydantic import TypeAdapter
+
+from dicomgeom.errors import IntegrityError, WrongUse, WrongVersion
 
 TABLES_FILE: Final = "tables.json"
+TABLES_FORMAT: Final = "anatprep-tables"
+TABLES_VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -45,14 +54,14 @@ class Entry:
         """As plain numbers and lists."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, written: Mapping[str, Any]) -> Entry:
-        """Of `as_json`."""
-        ends = {
-            name: None if written[name] is None else (float(written[name][0]), float(written[name][1]))
-            for name in ("interval", "difference_interval")
-        }
-        return cls(**{**written, **ends})
+    @property
+    def spelled_mean(self) -> str:
+        """The mean and its interval, or how subsets scatter where all patients are one number."""
+        if self.interval is not None:
+            return f"{self.mean:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
+        if self.sd_over_subsets is not None:
+            return f"{self.mean:.3f} (sd {self.sd_over_subsets:.3f} over {self.subsets} subsets)"
+        return f"{self.mean:.3f}"
 
     @property
     def spelled_difference(self) -> str:
@@ -85,18 +94,24 @@ class Table:
         # JSON is written with its keys sorted: the order of the arms is told apart.
         return {**self.__dict__, "columns": list(self.columns), "arms": list(self.rows), "rows": rows}
 
-    @classmethod
-    def from_json(cls, written: Mapping[str, Any]) -> Table:
-        """Of `as_json`."""
-        rows = {
-            arm: {int(n): Entry.from_json(entry) for n, entry in written["rows"][arm].items()}
-            for arm in written["arms"]
-        }
-        names = {name: str(written[name]) for name in ("title", "measure", "reference")}
-        return cls(**names, columns=tuple(map(int, written["columns"])), rows=rows)
+
+@dataclass(frozen=True)
+class WrittenTables:
+    """The tables of an experiment, and of which one they are."""
+
+    grid: str
+    about: str
+    size: str
+    shared_pretraining: bool
+    tables: tuple[Table, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        tables = [table.as_json() for table in self.tables]
+        return {"format": TABLES_FORMAT, "version": TABLES_VERSION, **self.__dict__, "tables": tables}
 
 
-def read_tables(folder: Path) -> list[Table]:
+def read_tables(folder: Path) -> WrittenTables:
     """The tables of an experiment, as they were last written.
 
     Raises
@@ -104,18 +119,28 @@ def read_tables(folder: Path) -> list[Table]:
     WrongUse
         When none were written yet.
     IntegrityError
-        When they are damaged, or from before arms kept their order.
+        When they are damaged, or WrongVersion for those of another version.
     """
     path = folder / TABLES_FILE
     if not path.is_file():
         raise WrongUse(f"{folder} has no tables yet; run its experiment, or make them with --only-tables")
+    again = "make the tables again: the same experiment command with --only-tables"
     try:
-        return [Table.from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise IntegrityError(f"{path} cannot be read; make the tables again with --only-tables") from error
+        found = json.loads(path.read_text(encoding="utf-8"))
+        version = found["version"] if isinstance(found, dict) else None
+        if version == TABLES_VERSION:
+            tables = list(map(_arms_in_order, found["tables"]))
+            return TypeAdapter(WrittenTables).validate_python({**found, "tables": tables})
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise IntegrityError(f"{path} cannot be read; {again}") from error
+    raise WrongVersion(f"{path} is of another version; {again}")
 
 
-def markdown(tables: list[Table]) -> str:
+def _arms_in_order(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {**table, "rows": {arm: table["rows"][arm] for arm in table["arms"]}}
+
+
+def markdown(tables: Sequence[Table]) -> str:
     """The tables as people read them: mean [interval], and the difference from the reference below."""
     return "\n\n".join(_markdown(table) for table in tables) + "\n"
 
@@ -135,11 +160,7 @@ def _markdown(table: Table) -> str:
 def _spelled(entry: Entry | None) -> str:
     if entry is None:
         return "not run"
-    said = f"{entry.mean:.3f}"
-    if entry.interval:
-        said += f" [{entry.interval[0]:.3f}, {entry.interval[1]:.3f}]"
-    elif entry.sd_over_subsets is not None:
-        said += f" (sd {entry.sd_over_subsets:.3f} over {entry.subsets} subsets)"
+    said = entry.spelled_mean
     if entry.difference is not None:
         said += f"; {entry.spelled_difference}"
     if entry.subsets < entry.wanted_subsets:
