@@ -173,8 +173,8 @@ def test_segmentation_leaves_a_part_of_weight_zero_out(
     batch = batch_of(segmentation=torch.randint(0, 3, (3, SIDE, SIDE)))
     assert set(Segmentation(backbone, facts).loss(backbone, [batch])) == {"cross_entropy"}
     both = Segmentation(backbone, facts, cross_entropy=0.5, dice=0.5)
-    assert set(both.loss(backbone, [batch])) == {"cross_entropy", "dice"}
-    assert both.weights == {"cross_entropy": 0.5, "dice": 0.5}
+    assert set(both.loss(backbone, [batch])) == {"cross_entropy", "dice_loss"}
+    assert both.weights == {"cross_entropy": 0.5, "dice_loss": 0.5}
 
 
 def test_structures_that_were_not_asked_for_become_background(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from dicomgeom.errors import WrongUse
-from dicomgeom.folder_marks import EXPERIMENT_MARK
 from dicomgeom.progress import Progress, silent
 from dicomgeom.spelling import unknown
 from pretext_targets.reader import open_reader
@@ -24,7 +23,7 @@ from training.experiments.grid import Grid
 from training.experiments.running import Room, is_done, run_cells
 from training.experiments.tables import TABLES_FILE, Table, WrittenTables, markdown
 
-EXPERIMENT_FILE, TABLES_TEXT_FILE = EXPERIMENT_MARK, "tables.md"
+EXPERIMENT_FILE, TABLES_TEXT_FILE = "experiment.json", "tables.md"
 
 
 @dataclass(frozen=True)
