@@ -72,8 +72,7 @@ def experiment(
     screen.heading(f"{wanted.name} ({size}): {summary.done} of {counted(summary.cells, 'training')} done")
     for table in summary.tables:
         screen.heading(f"{table.title}: {table.measure}")
-        head = ("arm", *("all subjects" if n == 0 else f"n = {n}" for n in table.columns))
-        screen.table(head, [(arm, *table.spelled(arm)) for arm in table.rows])
+        screen.table(table.heads, [(arm, *table.spelled(arm)) for arm in table.rows])
     for cell, why in summary.failed.items():
         screen.say(f"failed: {cell}: {why}")
     screen.say(f"tables: {output / 'tables.md'}; as a picture: {command_line('anatprep', 'report', output)}")

@@ -17,7 +17,6 @@ NAMES = 190
 GAP = 18
 """Between two panels."""
 
-
 BEYOND = 0.6
 """How far intervals stretch the scale on either side of the means, in parts of what these span: the interval
 of two subsets may be fifty times as wide as that of the next row."""
@@ -128,10 +127,7 @@ def interval_chart(
                 y,
                 place(one.mean),
                 one.interval and (place(max(one.interval[0], low)), place(min(one.interval[1], high))),
-                (
-                    one.interval is not None and one.interval[0] < low,
-                    one.interval is not None and one.interval[1] > high,
-                ),
+                (min(one.numbers) < low, max(one.numbers) > high),
                 one.interval is not None and (not differences or one.interval[0] * one.interval[1] > 0),
                 f"{name}: {one.spelled}",
             )
@@ -150,10 +146,8 @@ def interval_chart(
 def _scale(estimates: Sequence[Estimate], differences: bool) -> tuple[float, float]:
     """The ends of the axis: all means, and of their intervals what is not far beyond them."""
     means = [one.mean for one in estimates] + [0.0] * differences
-    beyond = BEYOND * (max(means) - min(means))
+    beyond = BEYOND * (max(means) - min(means)) or math.inf  # one mean alone gives no measure
     least, most = min(means) - beyond, max(means) + beyond
-    if beyond == 0:
-        return range_of([*means, *(number for one in estimates for number in one.numbers)])
     return range_of([*means, *(min(max(number, least), most) for one in estimates for number in one.numbers)])
 
 

@@ -84,6 +84,11 @@ class Table:
     columns: tuple[int, ...]
     rows: dict[str, dict[int, Entry]]
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands above the columns."""
+        return ("arm", *(f"n = {n}" if n else "all subjects" for n in self.columns))
+
     def spelled(self, arm: str) -> list[str]:
         """The entries of a row as people read them: mean [interval]; difference [interval]."""
         return [_spelled(self.rows[arm].get(n)) for n in self.columns]
@@ -146,12 +151,11 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    head = " | ".join(["arm", *(("all subjects" if n == 0 else f"n = {n}") for n in table.columns)])
     lines = [
         f"**{table.title}: {table.measure}**",
         "",
-        f"| {head} |",
-        "|---" * (len(table.columns) + 1) + "|",
+        f"| {' | '.join(table.heads)} |",
+        "|---" * len(table.heads) + "|",
     ]
     lines += [f"| {arm} | {' | '.join(table.spelled(arm))} |" for arm in table.rows]
     return "\n".join(lines)
