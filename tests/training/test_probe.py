@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -95,27 +95,88 @@ def test_the_network_is_left_as_it_was(reader: StoreReader) -> None:
     assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
 
 
-def test_features_that_learned_the_order_of_slices_beat_random_ones(
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, write_store: WriteStore) -> Path:
+    return write_store(tmp_path_factory.mktemp("many") / "s.zarr", patients=(12, 0, 12), slices=8)
+
+
+@pytest.fixture(scope="module")
+def random_r2(many: Path) -> float:
+    """The best of three random networks."""
+
+    def network(seed: int) -> BasicUNetBackbone:
+        torch.manual_seed(seed)
+        return BasicUNetBackbone(8)
+
+    return max(probe_location(network(seed), StoreReader(many), device="cpu").r2 for seed in range(3))
+
+
+# Two views that differ little: what tells the place of a slice, its sizes, is left to be seen.
+LITTLE = {
+    "augment__rotation_deg": "15",
+    "augment__scale_min": "0.95",
+    "augment__scale_max": "1.05",
+    "augment__shift_fraction": "0.05",
+    "augment__flip_left_right": "0",
+    "augment__flip_up_down": "0",
+}
+
+
+# Two are not among them; docs/pretexts.md has their numbers on digital hearts. Jigsaw: where a tile lies
+# says nothing of the slice. Models Genesis: its images are in [0, 1], where brightness alone tells the size
+# of these discs.
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("pretrain-slice-ordering", {}),
+        ("pretrain-simclr", LITTLE),
+        ("pretrain-pcl", LITTLE),
+        ("pretrain-byol", {**LITTLE, "tasks__byol__average": "0.9", "tasks__byol__hidden": "256"}),
+        (
+            "pretrain-dino",
+            {
+                **LITTLE,
+                "tasks__dino__average": "0.9",
+                "tasks__dino__prototypes": "256",
+                "tasks__dino__local_crops": "2",
+                "tasks__dino__local_share": "0.7",
+            },
+        ),
+        (
+            "pretrain-mim",
+            {
+                "tasks__mim__masked": "0.5",
+                "tasks__mim__patch_px": "12",
+                "optimiser__kind": "adam",
+                "optimiser__learning_rate": "3e-3",
+            },
+        ),
+    ],
+)
+def test_learned_features_tell_the_place_of_slices_of_patients_never_seen_better_than_random_ones(
+    name: str,
+    changes: Mapping[str, str],
+    many: Path,
+    random_r2: float,
+    small: Callable[..., Recipe],
+    tmp_path: Path,
+) -> None:
+    common = {"steps": "60", "batch_size": "8", "backbone__width": "8", "optimiser__learning_rate": "1e-2"}
+    seldom = {"log_every": "60", "checkpoint_every": "60", "validate_every": "60"}
+    recipe = small(name, **{**common, **seldom, "normalise": "image-z-score", **changes})
+    train(recipe, {"": many}, tmp_path / "run", device="cpu")
+    learned = probe_location(tmp_path / "run", StoreReader(many), device="cpu")
+    assert learned.strangers
+    assert learned.r2 > random_r2 + 0.015, (learned, random_r2)
+
+
+def test_a_weights_file_is_probed_as_its_run_is(
     store: Path, reader: StoreReader, small: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    recipe = small(
-        "pretrain-slice-ordering",
-        steps="40",
-        batch_size="8",
-        optimiser__learning_rate="1e-2",
-        log_every="40",
-        checkpoint_every="40",
-        validate_every="40",
-    )
-    train(recipe, {"": store}, tmp_path / "run", device="cpu")
-    learned = probe_location(tmp_path / "run", reader, device="cpu")
-    random = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        random.append(probe_location(BasicUNetBackbone(4), reader, device="cpu").r2)
-    assert learned.r2 > max(random), (learned, random)
+    train(small("pretrain-location", steps="1"), {"": store}, tmp_path / "run", device="cpu")
     weights = tmp_path / "run" / "weights.safetensors"
-    assert probe_location(weights, reader, device=str(chosen_device("cpu"))) == learned
+    told = probe_location(weights, reader, device=str(chosen_device("cpu")))
+    assert told == probe_location(tmp_path / "run", reader, device="cpu")
 
 
 def test_patients_that_the_run_was_trained_on_are_refused(
