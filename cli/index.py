@@ -113,6 +113,8 @@ def index(
     screen.counts("view", summary.views)
     screen.counts("files left out because", summary.reasons)
     screen.counts("images left out because", summary.images_left_out)
+    for folder, files in summary.sources_dropped.items():
+        screen.say(f"no source this time, and out of the catalogue with {counted(files, 'file')}: {folder}")
     for entry in summary.views_unused:
         screen.say(f"not used of {views}: {entry}")
     missing = []

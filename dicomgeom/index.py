@@ -134,6 +134,7 @@ def index(
     with locked(catalogue), called as team:
         found = _listed(sources, catalogue, progress)
         listed = len(found)
+        dropped = _dropped(catalogue, found)
         salt = salt_of(catalogue, salt_file)
         read = 0
         if _is_unchanged(catalogue, found, stamp):
@@ -143,7 +144,7 @@ def index(
             held = [found]
             del found  # of a million files nothing is kept longer than it is needed
             read = _bring_up_to_date(catalogue, held, salt, how, stamp, team, progress)
-    summary = summary_of(catalogue, how.overrides, read=read, unchanged=listed - read)
+    summary = summary_of(catalogue, how.overrides, read=read, unchanged=listed - read, dropped=dropped)
     refuse_nothing(summary, listed)
     return summary
 
@@ -173,6 +174,21 @@ def _listed(sources: Sequence[Path], catalogue: Path, progress: Progress) -> pl.
     if len(sources) == 1 and not found["path"].str.contains(MEMBER_SEPARATOR, literal=True).any():
         return found  # one folder lists each file once
     return found.unique(["root", "path"], keep="last", maintain_order=True)
+
+
+def _dropped(catalogue: Path, found: pl.DataFrame) -> dict[str, int]:
+    """Folders that the catalogue was made of and that are no source now -> files that leave it with them."""
+    if not (catalogue / MARKER).exists() or read_marker(catalogue)["state"] != "complete":
+        return {}
+    known = pl.read_parquet(catalogue / "files.parquet", columns=["root", "path"])
+    now = {Path(root) for root in found["root"].unique()}
+    others = [root for root in known["root"].unique() if now.isdisjoint((Path(root), *Path(root).parents))]
+    if not others:
+        return {}
+    where = pl.concat_str("root", "path", separator="/").alias("where")
+    gone = known.filter(pl.col("root").is_in(others)).with_columns(where)
+    gone = gone.join(found.select(where), on="where", how="anti")
+    return dict(sorted(gone["root"].value_counts().iter_rows()))
 
 
 def _is_unchanged(catalogue: Path, found: pl.DataFrame, stamp: Stamp) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,13 @@ NIFTI_ENDING: Final = r"(?i)\.nii(\.gz)?$"
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What `index` found."""
+    """What `index` found.
+
+    Attributes
+    ----------
+    sources_dropped
+        Folder that was a source before and is none now -> files that left the catalogue with it.
+    """
 
     catalogue: Path
     files: dict[str, int]
@@ -31,6 +37,7 @@ class IndexSummary:
     read: int
     unchanged: int
     views_unused: list[str]
+    sources_dropped: dict[str, int]
 
     @property
     def missed(self) -> bool:
@@ -42,7 +49,14 @@ class IndexSummary:
         return asdict(self) | {"catalogue": str(self.catalogue)}
 
 
-def summary_of(catalogue: Path, overrides: Sequence[Override], *, read: int, unchanged: int) -> IndexSummary:
+def summary_of(
+    catalogue: Path,
+    overrides: Sequence[Override],
+    *,
+    read: int,
+    unchanged: int,
+    dropped: Mapping[str, int],
+) -> IndexSummary:
     """Count what is in a catalogue that was just written.
 
     Parameters
@@ -51,6 +65,8 @@ def summary_of(catalogue: Path, overrides: Sequence[Override], *, read: int, unc
         The user's word on views that it was made with.
     read, unchanged
         Files that were read, and that were known.
+    dropped
+        See `IndexSummary.sources_dropped`.
     """
 
     def table(name: str, *columns: str) -> pl.DataFrame:
@@ -73,6 +89,7 @@ def summary_of(catalogue: Path, overrides: Sequence[Override], *, read: int, unc
         read=read,
         unchanged=unchanged,
         views_unused=_unused(overrides, catalogue),
+        sources_dropped=dict(dropped),
     )
 
 

@@ -228,6 +228,20 @@ def test_an_empty_source_does_not_empty_a_catalogue(export: Path, tmp_path: Path
     assert index([export], tmp_path / "catalogue").unchanged == 24
 
 
+def test_a_source_that_is_not_named_again_is_told_with_the_files_that_leave_the_catalogue(
+    export: Path, tmp_path: Path
+) -> None:
+    later = tmp_path / "later"
+    write_mr(later / "a" / "one", axial(), StudyInstanceUID=uid(3, 1))
+    write_mr(later / "two", axial(), StudyInstanceUID=uid(3, 2))
+    assert index([export], tmp_path / "catalogue").sources_dropped == {}
+    assert index([later], tmp_path / "catalogue").sources_dropped == {str(export.resolve()): 24}
+    both = index([export, later], tmp_path / "catalogue")
+    assert (both.sources_dropped, both.files) == ({}, {"ok": 26})
+    assert index([later / "a", export], tmp_path / "catalogue").sources_dropped == {str(later.resolve()): 1}
+    assert index([tmp_path], tmp_path / "catalogue").sources_dropped == {}
+
+
 def test_images_left_out_are_counted_and_only_what_may_hold_something_counts_as_missed(
     export: Path, tmp_path: Path
 ) -> None:

@@ -112,8 +112,18 @@ def run_experiment(
         Processes on this machine. Several machines may work in one folder at the same time.
     train
         False only makes the tables of what has run.
+
+    Raises
+    ------
+    WrongUse
+        See `open_experiment`; tables are wanted where nothing of this grid, size and stores has run.
     """
     plan, room = open_experiment(grid, stores, folder, size=size, device=device)
+    if not train and not any(is_done(room, plan, cell) for cell in plan.cells):
+        raise WrongUse(
+            f"none of the {len(plan.cells)} trainings of grid {grid.name} at size {size} on these stores has run "
+            f"in {folder}; name the grid, --size and --store that it was begun with"
+        )
     room = replace(room, keep_weights=keep_weights)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / EXPERIMENT_FILE, {"grid": grid.model_dump(mode="json"), "size": size})

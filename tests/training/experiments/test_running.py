@@ -78,6 +78,22 @@ def test_only_parents_keep_their_weights(grid_file: Path, stores: dict[str, Path
     assert len(list((kept / CELLS).glob(f"*/{WEIGHTS_FILE}"))) == 3
 
 
+def test_tables_of_what_has_not_run_are_refused_and_those_that_are_there_stay(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    grid, folder = load_grid(grid_file), tmp_path / "experiment"
+    with pytest.raises(WrongUse, match=r"none of the 7 trainings of grid tiny at size paper .* has run in"):
+        run_experiment(grid, stores, folder, train=False)
+    assert not folder.exists()
+    summary = run_experiment(grid, stores, folder, size="smaller")
+    before = {path: path.read_bytes() for path in folder.glob("*.*")}
+    with pytest.raises(WrongUse, match="name the grid, --size and --store that it was begun with"):
+        run_experiment(grid, stores, folder, train=False)
+    assert before == {path: path.read_bytes() for path in folder.glob("*.*")}
+    again = run_experiment(grid, stores, folder, size="smaller", train=False)
+    assert [table.as_json() for table in again.tables] == [table.as_json() for table in summary.tables]
+
+
 def test_a_grid_may_begin_with_what_another_has_finished(
     grid_file: Path, stores: dict[str, Path], tmp_path: Path
 ) -> None:
