@@ -70,7 +70,11 @@ HEADER: Final = (
     Column("sop_instance_uid", pl.String, "(0008,0018)"),
     Column("series_instance_uid", pl.String, "(0020,000E)"),
     Column("study_instance_uid", pl.String, "(0020,000D)"),
-    Column("patient_key", pl.String, "salted hash of Patient ID, 32 hexadecimal digits"),
+    Column(
+        "patient_key",
+        pl.String,
+        "salted hash of Patient ID, else of the study; 32 hexadecimal digits",
+    ),
     Column("split_position", pl.Float64, "where the patient stands in [0, 1) when patients are split"),
     Column("frame_of_reference", pl.String, "(0020,0052); empty when absent"),
     Column("role", pl.String, "original, localizer, derived or other"),

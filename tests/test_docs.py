@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from cli.main import app
+from cli.main import EXIT_INTERRUPTED, EXIT_UNEXPECTED, app
 from dicomgeom.catalogue import TABLES
-from dicomgeom.data_manifest import Labels, load_data_manifest
+from dicomgeom.data_manifest import load_data_manifest, shipped_data_manifests
 from dicomgeom.errors import (
     EXIT_DONE,
     EXIT_INTEGRITY,
@@ -27,6 +26,7 @@ from dicomgeom.overrides import read_overrides
 from dicomgeom.phase_table import PHASES
 from dicomgeom.reasons import REASONS
 from dicomgeom.view_names import VIEWS
+from pretext_targets.annotations import CANONICAL
 from pretext_targets.build_reasons import BUILD_REASONS
 from pretext_targets.label_codes import codes_of
 from pretext_targets.protocol import example_protocols, load_protocol, shipped_protocols
@@ -89,7 +89,8 @@ def test_every_command_and_exit_code_is_documented() -> None:
     for command in app.registered_commands:
         assert f"`anatprep {command.name}" in REFERENCE
         assert "--json" in OPTIONS[str(command.name)]
-    for code in (EXIT_DONE, EXIT_WRONG_USE, EXIT_SOME_SKIPPED, EXIT_NOTHING_USABLE, EXIT_INTEGRITY):
+    codes = (EXIT_DONE, EXIT_WRONG_USE, EXIT_SOME_SKIPPED, EXIT_NOTHING_USABLE, EXIT_INTEGRITY)
+    for code in (*codes, EXIT_UNEXPECTED, EXIT_INTERRUPTED):
         assert f"| {code} |" in HOW_TO
 
 
@@ -176,13 +177,20 @@ def test_every_reason_of_a_build_stands_in_the_reference() -> None:
     )
 
 
-def test_the_manifest_in_the_reference_is_read() -> None:
+def test_the_manifest_in_the_reference_is_read(tmp_path: Path) -> None:
     section = REFERENCE.split("## Manifests of data sets")[1].split("\n## ")[0]
-    text = "\n".join(re.findall(r"^    (.+)$", section, flags=re.MULTILINE))
-    acdc = load_data_manifest("acdc")
-    labels = Labels.model_validate(tomllib.loads(text)["labels"])
-    codes = codes_of(acdc.model_copy(update={"labels": labels}))
+    example = tmp_path / "our-hearts.toml"
+    example.write_text("\n".join(re.findall(r"^    (.+)$", section, flags=re.MULTILINE)))
+    manifest = load_data_manifest(example)
+    codes = codes_of(manifest)
     assert codes == {1: "RV cavity", 2: "LV myocardium", 3: "LV cavity", 4: "LV cavity", 5: "background"}
+    named = section.split("takes a name (")[1].split(")")[0]
+    assert tuple(re.findall(r"`([^`]+)`", named)) == shipped_data_manifests()
+
+
+def test_every_name_that_a_structure_goes_by_stands_in_the_reference() -> None:
+    for structure, names in CANONICAL.items():
+        assert f"| {structure} | {', '.join(names)} |" in REFERENCE
 
 
 def test_every_protocol_and_recipe_stands_in_the_reference() -> None:

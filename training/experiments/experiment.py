@@ -121,8 +121,8 @@ def run_experiment(
     plan, room = open_experiment(grid, stores, folder, size=size, device=device)
     if not train and not any(is_done(room, plan, cell) for cell in plan.cells):
         raise WrongUse(
-            f"none of the {len(plan.cells)} trainings of grid {grid.name} at size {size} on these stores has run "
-            f"in {folder}; name the grid, --size and --store that it was begun with"
+            f"none of the {len(plan.cells)} trainings of grid {grid.name} at size {size} on these stores "
+            f"has run in {folder}; name the grid, --size and --store that it was begun with"
         )
     room = replace(room, keep_weights=keep_weights)
     folder.mkdir(parents=True, exist_ok=True)
