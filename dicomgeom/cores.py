@@ -25,6 +25,11 @@ def cores_for(workers: int) -> list[int]:
     return usable if workers == len(usable) > 1 else []
 
 
+def usable_cores() -> int:
+    """How many cores this process may use: those it was given, where the system tells, else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def keep_to_core(core: int) -> None:
     """Bind the calling thread, and all that it starts from now on."""
     with contextlib.suppress(OSError):  # nothing but speed depends on it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from dicomgeom.errors import IntegrityError, WrongVersion
 
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "anatprep-checkpoint", 1
 MODEL, OPTIMISER, RANDOM = "model/", "optimiser/", "random/"
+UNFINISHED = ".part"
+"""Ending of the hidden file that a write begins with; one that was killed leaves it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Position:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that at every moment the old or the new content is there, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Two machines may write one file of an experiment, and in containers processes have equal numbers.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -53,6 +57,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Take away what killed writes left in a folder that nobody else writes into."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -8,18 +8,23 @@ same bits as one that never stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dicomgeom.errors import WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from pretext_targets.where import Where
-from training.checkpoint import Position
+from training.checkpoint import Position, sweep
 from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
 from training.failures import told_in_one_line
 from training.heads import head_of, take_heads
+from training.holding import held
 from training.mixed_precision import told_of_precision
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe
@@ -29,12 +34,15 @@ from training.seen_patients import SEEN_FILE, SeenPatients, write_seen_patients
 from training.steps import Training
 from training.streams import LearningStream, open_stores, open_streams
 from training.tasks.collapse import told_of_collapse
-from training.team import chosen_device, this_team
+from training.team import Team, chosen_device, leave_in_order, this_team
 from training.trackers import TrackerName, open_tracker, tool_of
 from training.transfer import WEIGHTS_FILE, InitialWeights, load_into, other_spacing, read_initial_weights
 from training.validation import write_samples
 
 __all__ = ["RunSummary", "train", "verify_run"]
+
+LOCK_FILE = ".lock"
+"""Hidden: a folder that holds no more than this is a new one."""
 
 
 @dataclass(frozen=True)
@@ -103,25 +111,54 @@ def train(
         Everything that is wrong with what was given, before anything is written; and a loss that is not
         finite, a batch too large for the GPU, a full disk.
     """
-    run = Path(run)
     team = this_team(device)
-    progress = progress if team.first else silent
-    chosen = chosen_device(device, team)
+    summary = _trained(
+        recipe,
+        stores,
+        Path(run),
+        team,
+        init=init,
+        device=chosen_device(device, team),
+        memory_bytes=memory_bytes,
+        track=track,
+        progress=progress if team.first else silent,
+    )
+    leave_in_order(team)
+    return summary
+
+
+def _trained(
+    recipe: Recipe,
+    stores: Mapping[str, Where],
+    run: Path,
+    team: Team,
+    *,
+    init: Path | None,
+    device: torch.device,
+    memory_bytes: int | None,
+    track: TrackerName | None,
+    progress: Progress,
+) -> RunSummary:
+    """What one member of a team does of `train`."""
     team.check_shares(recipe.batch_size)
     if track and team.first:
         tool_of(track)
     readers = open_stores(recipe, stores)
     initial = read_initial_weights(Path(init)) if init is not None else None
     identity = identity_of(recipe, readers, initial)
-    state = team.from_first(lambda: state_of(run, identity))
-    if state == DONE:
+    if team.from_first(lambda: state_of(run, identity)) == DONE:
         return _told_before(run)
-    with told_in_one_line(run):
+    with told_in_one_line(run), ExitStack() as until_done:
         model = make_model(recipe, [facts_of(readers[stream.store].attributes) for stream in recipe.streams])
         streams, notes = open_streams(
-            recipe, readers, model, chosen, memory_bytes=memory_bytes, team=team, progress=progress
+            recipe, readers, model, device, memory_bytes=memory_bytes, team=team, progress=progress
         )
+        for stream in streams:
+            team.check_shares(recipe.batch_size, stream.task.least_images)
         transfer = _begin_with(model, initial, recipe, streams, notes)
+        state = team.from_first(lambda: _taken(run, identity, until_done))
+        if state == DONE:
+            return _told_before(run)
         if team.first and state == NEW:
             write_run(run, identity, RUNNING, notes=notes, transfer=transfer)
         # Asked for on its own: a run that was killed between the two writings gets its record, too.
@@ -130,7 +167,7 @@ def train(
         for stream in streams:
             stream.task.begin(model.backbone)
         tracker = open_tracker(track, run, recipe) if track and team.first else None
-        training = Training(recipe, run, model, streams, chosen, team, progress, tracker)
+        training = Training(recipe, run, model, streams, device, team, progress, tracker)
         position = _learned(training, notes)
         if team.first:
             _finish(training, position, identity, notes, transfer)
@@ -138,6 +175,24 @@ def train(
         return RunSummary(
             run, position.step, position.seconds, rate, position.losses, tuple(notes), False, transfer
         )
+
+
+def _taken(run: Path, identity: Mapping[str, Any], until_done: ExitStack) -> str:
+    """Take a run's folder, for as long as it is trained; the state it is in by now.
+
+    Raises
+    ------
+    WrongUse
+        Another process trains in it, or something else came to be in it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    if not until_done.enter_context(held(run / LOCK_FILE, needed=False)):
+        raise WrongUse(
+            f"{run} is being trained in by another process; wait for it to end, or choose another folder "
+            "(several GPUs train one run under torchrun)"
+        )
+    sweep(run)
+    return state_of(run, identity)
 
 
 def _learned(training: Training, notes: list[str]) -> Position:

@@ -114,7 +114,11 @@ class MeasuredTask:
 
     def _add_locations(self, volume: PredictedVolume, measures: dict[str, list[float]]) -> None:
         pairs = np.stack([volume.said["location"], volume.true["location"]], axis=1).astype(np.float64)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
+        pairs = pairs[np.isfinite(pairs[:, 1])]
+        told = np.isfinite(pairs[:, 0])
+        if not told.all():
+            self.counts["location: said to be no number, left out"] += int((~told).sum())
+        pairs = pairs[told]
         self.locations.setdefault(volume.patient, []).append(pairs)
         error = pairs[:, 0] - pairs[:, 1]
         measures.setdefault("location squared error", []).extend((error**2).tolist())

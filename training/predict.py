@@ -13,7 +13,7 @@ from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.predicted import PredictedStack
 from pretext_targets.reader import StoreReader
-from training.data import STATISTICS, as_they_are, dequantised, normalised, sound_rows
+from training.data import STATISTICS, as_they_are, dequantised, facts_of, normalised, sound_rows
 from training.evaluate import check_spacing
 from training.model import Model, read_model
 from training.recipe import Recipe
@@ -45,7 +45,7 @@ def predict(
     HalfWritten, IntegrityError
         The run is not finished, or one of the two is damaged.
     WrongUse
-        A run that does not segment, or a store of another pixel size.
+        A run that does not segment, or a store of another pixel size or view.
     NothingUsable
         No image of the split can be read.
     """
@@ -55,7 +55,13 @@ def predict(
     if not labels:
         raise WrongUse(f"{run} learned {', '.join(model.labels)}; only a run that segments can predict")
     reader = StoreReader(store)
-    check_spacing(configuration.facts[labels[0]].spacing_mm, reader.attributes.spacing_mm)
+    trained, given = configuration.facts[labels[0]], facts_of(reader.attributes)
+    check_spacing(trained.spacing_mm, given.spacing_mm)
+    if trained.view != given.view:
+        raise WrongUse(
+            f"the run learned to segment {trained.view} images, the store holds {given.view} images "
+            f"(protocol {given.protocol}); give another store or run"
+        )
     chosen = chosen_device(device)
     model.to(chosen).eval()
     rows = sound_rows(reader, split, configuration.recipe.normalise)

@@ -187,6 +187,18 @@ def layout_of(reader: StoreReader, names: Sequence[str], count: int) -> Layout:
     )
 
 
+def share_of_memory(device: torch.device, on_host: int, on_device: int) -> int:
+    """The most that each of several processes may hold which begin together, each with a store of its own.
+
+    Parameters
+    ----------
+    on_host, on_device
+        How many there are on this machine, and on the GPU `device`.
+    """
+    share = _budget(torch.device("cpu"), None) // on_host
+    return min(share, _budget(device, None) // on_device) if device.type == "cuda" else share
+
+
 def _budget(device: torch.device, memory_bytes: int | None) -> int:
     if memory_bytes is not None:
         return memory_bytes

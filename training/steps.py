@@ -106,6 +106,8 @@ class Training:
                 if done % recipe.validate_every == 0 or last:
                     self._validated(done, position, log)
                     position = replace(position, plateau=self.plateau.state())
+                if keep:
+                    self._check_weights(done)
                 if keep and self.team.first:
                     write_checkpoint(checkpoint, self.model, self.optimiser, position)
                 self.progress("training", done=done, total=recipe.steps)
@@ -208,17 +210,31 @@ class Training:
         images = before.images + interval.images
         return replace(before, step=done, seconds=before.seconds + seconds, images=images, losses=losses)
 
+    def _check_weights(self, done: int) -> None:
+        """Weights that are no numbers shall not replace those of the last checkpoint.
+
+        The loss tells of them only at the next step; all members have the same and raise alike.
+        """
+        norms = torch._foreach_norm([parameter.detach() for parameter in self.learned])
+        if not bool(torch.stack(norms).isfinite().all()):
+            raise AnatprepError(
+                f"the weights became infinite or no numbers at step {done} though the loss was finite; "
+                f"{kept(self.run)}; {self._advice()}"
+            )
+
+    def _advice(self) -> str:
+        return (
+            f"try a smaller optimiser.learning_rate (it was {self.recipe.optimiser.learning_rate:g}) or "
+            "optimiser.clip_norm, in a new folder"
+        )
+
     def _not_finite(self, step: int, total: float) -> str:
         """What to say of a loss; steps count from 1 here, as in the log."""
         number, turn = self.recipe.turn_of(step - 1)
         stream, name = self.streams[number], self.recipe.streams[number].store
         rows, _ = stream.order.batch(turn, self.recipe.batch_size)
         batch = batch_told(name, rows.tolist(), stream.crops(turn, self.recipe, Team()))
-        return (
-            f"the loss became {total} at step {step}, on {batch}; {kept(self.run)}; try a smaller "
-            f"optimiser.learning_rate (it was {self.recipe.optimiser.learning_rate:g}) or "
-            "optimiser.clip_norm, in a new folder"
-        )
+        return f"the loss became {total} at step {step}, on {batch}; {kept(self.run)}; {self._advice()}"
 
     def _validated(self, done: int, position: Position, log: RunLog | None) -> None:
         """Look at the validation rows; with the schedule "plateau" all members hear of the loss."""
@@ -232,7 +248,7 @@ class Training:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # or the steps still under way would count as validation
         started_s = time.perf_counter()
-        means = validate(self.model, self.streams, self.recipe)
+        means = validate(self.model, self.streams, self.recipe, self.team.size)
         if means:
             log.write({"step": done, "validation": means})
         # The time validation takes is not training's; an interval of the log may have begun before it.

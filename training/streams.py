@@ -76,10 +76,14 @@ class LearningStream:
         self.source.announce(_all_rows(self._picked(turn + 1, recipe, team)))
         return self._views(picked, raw, recipe, augmented=True)
 
-    def validation_crops(self, recipe: Recipe) -> Iterator[list[Batch]]:
-        """The validation rows in batches: as they are, or, for tasks of several views, on fixed draws."""
-        for start in range(0, len(self.validation), recipe.batch_size):
-            plain = as_they_are(self.validation[start : start + recipe.batch_size])
+    def validation_crops(self, recipe: Recipe, members: int = 1) -> Iterator[list[Batch]]:
+        """The validation rows in batches: as they are, or, for tasks of several views, on fixed draws.
+
+        A batch is as large as a member's share in a team of so many: its GPU may have no room for more.
+        """
+        images = -(-recipe.batch_size // members)
+        for start in range(0, len(self.validation), images):
+            plain = as_they_are(self.validation[start : start + images])
             picked = self.validation_units.pick(plain.rows, plain.keys)
             raw = self.source.fetch(_all_rows(picked))
             yield self._views(picked, raw, recipe, augmented=len(self.task.crops) > len(picked))

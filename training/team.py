@@ -46,12 +46,13 @@ class Team:
         """A member's part of a batch."""
         return rows[self.rank :: self.size], keys[self.rank :: self.size]
 
-    def check_shares(self, batch_size: int) -> None:
-        """Raise `WrongUse` when a batch has nothing for some of its members."""
-        if batch_size < self.size:
+    def check_shares(self, batch_size: int, least: int = 1) -> None:
+        """Raise `WrongUse`, on all members, when some of them get fewer images than these of a batch."""
+        if self.size > 1 and batch_size < least * self.size:
+            each = f", with {least} images or more for each" if least > 1 else ""
             raise WrongUse(
-                f"a batch of {batch_size} cannot be shared by {self.size} processes; "
-                f"start fewer, or give --set batch_size={self.size} or a multiple of it"
+                f"a batch of {batch_size} cannot be shared by {self.size} processes{each}; "
+                f"start fewer, or give --set batch_size={least * self.size} or a multiple of it"
             )
 
     def totals(self, parts: Mapping[str, SumAndCount]) -> dict[str, SumAndCount]:
@@ -101,8 +102,18 @@ def this_team(device: str) -> Team:
     if not distributed.is_initialized():
         on_gpu = device != "cpu" and torch.cuda.is_available()
         distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
-        atexit.register(distributed.destroy_process_group)
     return team
+
+
+def leave_in_order(team: Team) -> None:
+    """Have this process take the group down when it ends, as all members do that came this far.
+
+    They do it together, so one that failed must not: the others wait for it elsewhere, and with NCCL none
+    would ever end. It simply ends, and torchrun ends the others.
+    """
+    if team.size > 1:
+        atexit.unregister(distributed.destroy_process_group)  # once is enough
+        atexit.register(distributed.destroy_process_group)
 
 
 def chosen_device(device: str, team: Team | None = None) -> torch.device:

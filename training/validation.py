@@ -24,8 +24,12 @@ SAMPLES_FILE = "samples.npz"
 
 
 @torch.no_grad()
-def validate(model: Model, streams: list[LearningStream], recipe: Recipe) -> dict[str, float]:
+def validate(
+    model: Model, streams: list[LearningStream], recipe: Recipe, members: int = 1
+) -> dict[str, float]:
     """Mean of each part of the losses over the validation rows, and the Dice of each structure.
+
+    One of a team's members does it alone, with as many images at a time as its share of a batch has.
 
     The Dice here pools all validation pixels, which is quick; `evaluate` gives the one by patient. What no
     validation row has (a loss without any label, a structure neither there nor predicted) is not in the
@@ -35,7 +39,7 @@ def validate(model: Model, streams: list[LearningStream], recipe: Recipe) -> dic
     means: dict[str, float] = {}
     for stream in streams:
         totals: dict[str, list[float]] = {}
-        for crops in stream.validation_crops(recipe):
+        for crops in stream.validation_crops(recipe, members):
             parts = stream.task.loss(model.backbone, crops)
             for name, part in parts.items():
                 _add(totals, name, float(part.sum), float(part.count))

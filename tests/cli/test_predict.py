@@ -154,3 +154,16 @@ def test_an_exported_bundle_says_of_an_image_what_predict_says(room: Path, tmp_p
     # The store's mean and standard deviation are rounded: a pixel between two classes may fall otherwise.
     assert np.mean(said == predicted) > 0.995
     assert np.mean(predicted == said.T) < 0.9
+
+
+def test_images_of_another_view_than_was_learned_are_refused(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["--protocol", "cardiac-4ch", "--size", "64", "--spacing-mm", "5", "--json"]
+    truth = str(room / "export-truth" / "segmentations")
+    store, output = str(tmp_path / "4ch"), tmp_path / "said"
+    assert run(["import-labels", str(room / "catalogue"), truth, *grid, "-o", store]) in ROOMY
+    capsys.readouterr()
+    assert run(["predict", str(room / "run"), "--store", store, "-o", str(output)]) == EXIT_WRONG_USE
+    assert "learned to segment SAX images, the store holds 4CH images" in capsys.readouterr().err
+    assert not output.exists()

@@ -15,8 +15,10 @@ import zarr
 
 from dicomgeom.errors import AnatprepError, IntegrityError, Unreachable, WrongUse
 from tests.helpers.runs import MakeRecipe, Stopped, assert_same_bits, stop_after
+from training.checkpoint import position_of
 from training.failures import batch_that_fits
 from training.loop import train, verify_run
+from training.run_folder import CHECKPOINT_FILE
 from training.steps import Training
 
 
@@ -39,6 +41,25 @@ def test_a_loss_that_is_no_number_names_its_step_and_its_rows(
     keys = {bytes(key).hex() for key in zarr.open_array(store / "patient_key", mode="r")[...]}
     assert not any(key in said for key in keys)
     assert str(store) not in said
+
+
+def test_weights_that_are_no_numbers_do_not_replace_those_of_the_last_checkpoint(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    class Exploding(Training):
+        def one_step(self, step: int) -> None:
+            super().one_step(step)
+            if step == 5:  # the last: no loss comes after it
+                with torch.no_grad():
+                    self.learned[0].view(-1)[0] = float("inf")
+
+    run, recipe = tmp_path / "run", small(steps="6")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.loop.Training", Exploding)
+        with pytest.raises(AnatprepError, match=r"weights became .* step 6 .* of step 3, is kept.*clip_norm"):
+            train(recipe, {"": pretext_store}, run)
+    assert position_of(run / CHECKPOINT_FILE).step == 3
+    assert train(recipe, {"": pretext_store}, run).steps == 6
 
 
 def test_the_batch_that_fits_lies_on_the_line_through_two_peaks() -> None:

@@ -44,6 +44,15 @@ def test_a_patients_value_is_the_mean_over_its_images_and_the_table_the_mean_ove
     assert found["all_slices_interval"]["r2"][0] <= whole["r2"] <= found["all_slices_interval"]["r2"][1]
 
 
+def test_locations_that_are_no_numbers_are_counted(facts: StoreFacts) -> None:
+    measured = MeasuredTask(facts)
+    said, true = np.array([np.nan, 0.5, np.inf, np.nan]), np.array([0.0, 0.5, 1.0, np.nan])
+    measured.add(volume("a", {"location": said}, {"location": true}))
+    found = measured.summary()
+    assert found["counts"] == {"location: said to be no number, left out": 2}
+    assert found["patients"]["a"]["location absolute error"] == 0.0
+
+
 def test_lines_are_measured_in_degrees_and_mm_with_median_and_mean_and_lost_ones_are_counted(
     facts: StoreFacts,
 ) -> None:

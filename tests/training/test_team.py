@@ -22,7 +22,7 @@ from dicomgeom.errors import WrongUse
 from training.loop import train, verify_run
 from training.recipe import Recipe
 from training.tasks.task import SumAndCount
-from training.team import LONGEST_WAIT, Team, device_of, this_team
+from training.team import LONGEST_WAIT, Team, device_of, leave_in_order, this_team
 
 MEMBER = """
 import json, sys
@@ -104,6 +104,25 @@ def test_a_batch_smaller_than_the_team_is_refused() -> None:
     with pytest.raises(WrongUse, match="a batch of 1 cannot be shared by 4 processes"):
         Team(0, 4).check_shares(1)
     Team(0, 4).check_shares(4)
+    with pytest.raises(WrongUse, match=r"of 7 .* by 4 processes, with 2 images or more .* batch_size=8 or"):
+        Team(0, 4).check_shares(7, least=2)
+    Team(0, 4).check_shares(8, least=2)
+
+
+def test_only_members_that_came_to_their_end_take_the_group_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr("training.team.atexit.register", kept.append)
+    monkeypatch.setattr("training.team.atexit.unregister", lambda one: one in kept and kept.remove(one))
+    monkeypatch.setattr(distributed, "init_process_group", lambda *_, **how: None)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    team = this_team("cpu")
+    assert kept == []
+    leave_in_order(team)
+    leave_in_order(team)
+    assert kept == [distributed.destroy_process_group]
+    leave_in_order(Team())
+    assert len(kept) == 1
 
 
 def test_a_word_names_a_device() -> None:
@@ -138,7 +157,6 @@ def test_a_device_that_cannot_be_had_is_refused(word: str, team: Team, gpus: int
 def test_members_wait_for_hours_for_the_one_that_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: dict[str, Any] = {}
     monkeypatch.setattr(distributed, "init_process_group", lambda backend, **how: begun.update(how))
-    monkeypatch.setattr("training.team.atexit.register", lambda function: None)
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     assert this_team("cpu") == Team(1, 2, 1)

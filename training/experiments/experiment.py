@@ -6,6 +6,7 @@ made anew at every call, ``tables.json`` and ``tables.md``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def open_experiment(
         faults.append(f"it needs stores; give each as --store NAME=PATH: {'; '.join(missing)}")
     if faults:
         raise WrongUse(f"grid {grid.name}: {'; '.join(faults)}")
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_experiment(folder))):
+    if folder.exists() and not (folder.is_dir() and (_is_experiment(folder) or _is_empty(folder))):
         raise WrongUse(f"{folder} holds something else; choose a new folder")
     plans = {name: open_reader(path).attributes.plan_sha256 for name, path in stores.items()}
     plan = plan_grid(grid, size, plans)
@@ -83,6 +84,11 @@ def open_experiment(
 
 def _is_experiment(folder: Path) -> bool:
     return (folder / EXPERIMENT_FILE).is_file()
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether nobody's work is in a folder; a write that was killed, or is under way, has a hidden file."""
+    return all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def run_experiment(
@@ -116,8 +122,15 @@ def run_experiment(
     Raises
     ------
     WrongUse
-        See `open_experiment`; tables are wanted where nothing of this grid, size and stores has run.
+        See `open_experiment`; one process of several under torchrun; tables are
+        wanted where nothing of this grid, size and stores has run.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Each would take a cell of its own, and training would add their gradients up.
+        raise WrongUse(
+            "an experiment shares its trainings among processes itself: start it once, without torchrun, "
+            "and say how many with --jobs"
+        )
     plan, room = open_experiment(grid, stores, folder, size=size, device=device)
     if not train and not any(is_done(room, plan, cell) for cell in plan.cells):
         raise WrongUse(

@@ -13,15 +13,14 @@ it measured before stays.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any
 
 import torch
 
-from dicomgeom.cores import cores_for, keep_to_core
+from dicomgeom.cores import cores_for, keep_to_core, usable_cores
 from dicomgeom.errors import AnatprepError
 from dicomgeom.progress import Progress, silent
 from pretext_targets.where import Where
@@ -38,9 +37,11 @@ from training.diagnosis import DIAGNOSIS_FILE, DIAGNOSIS_VERSION, diagnose
 from training.evaluate import EVALUATION_FILE, EVALUATION_VERSION, evaluate
 from training.experiments.cells import Cell, Plan
 from training.experiments.grid import Measured
+from training.holding import held
 from training.loop import train
 from training.run_file import DONE, RUN_FILE, RUNNING, read_run
 from training.run_folder import CHECKPOINT_FILE
+from training.sources import share_of_memory
 from training.transfer import WEIGHTS_FILE, read_initial_weights
 
 CELLS = "cells"
@@ -57,6 +58,8 @@ class Room:
     ----------
     stores, plans
         Path of each store and hash of what is in it, by the grid's names.
+    memory_bytes
+        The most that the images of a training may take; None: a share of what is free.
     """
 
     folder: Path
@@ -64,6 +67,7 @@ class Room:
     plans: Mapping[str, str]
     device: str = "auto"
     keep_weights: bool = False
+    memory_bytes: int | None = None
 
     def of(self, cell: Cell) -> Path:
         """The run of a cell."""
@@ -139,13 +143,25 @@ def _answered(workers: Sequence[Any], answers: Any, tell: Callable[[], None]) ->
 
 
 def _one_worker(number: int, jobs: int, room: Room, plan: Plan, answers: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    own = replace(room, device=device_of_worker(room.device, number, gpus))
-    cores = cores_for(jobs) if own.device in ("auto", "cpu") else []
+    device = device_of_worker(room.device, number, gpus)
+    sharing = sum(device_of_worker(room.device, one, gpus) == device for one in range(jobs))
+    holds = torch.device(device if device in {f"cuda:{one}" for one in range(gpus)} else "cpu")
+    own = replace(room, device=device, memory_bytes=share_of_memory(holds, jobs, max(1, sharing)))
+    cores = cores_for(jobs) if device in ("auto", "cpu") else []
     if cores:
         keep_to_core(cores[number])
-    torch.set_num_threads(1 if cores else max(1, (os.cpu_count() or 1) // jobs))
+    torch.set_num_threads(1 if cores else max(1, usable_cores() // jobs))
     answers.put(_take_cells(own, plan, silent))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it is killed: nobody else would listen to it or end it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def device_of_worker(device: str, number: int, gpus: int) -> str:
@@ -188,8 +204,8 @@ def _try(room: Room, plan: Plan, cell: Cell, failed: dict[str, str], progress: P
     """Do a cell when it is free and its parent done; whether there was something to do."""
     if cell.parent is not None and not is_done(room, plan, cell.parent):
         return False
-    with _held(room.folder / CELLS / f"{cell.folder}.lock") as held:
-        if not held:
+    with held(room.folder / CELLS / f"{cell.folder}.lock") as ours:
+        if not ours:
             return False
         if not is_done(room, plan, cell):
             try:
@@ -197,21 +213,6 @@ def _try(room: Room, plan: Plan, cell: Cell, failed: dict[str, str], progress: P
             except AnatprepError as error:
                 failed[cell.folder] = f"{cell.recipe.name}: {error}"
     return True
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[bool]:
-    """Hold the lock of a cell while the block runs; False when another process has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
-        except BlockingIOError:
-            held = False
-        yield held
-    finally:
-        os.close(descriptor)
 
 
 def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> None:
@@ -224,7 +225,15 @@ def do_cell(room: Room, plan: Plan, cell: Cell, progress: Progress = silent) -> 
         _begin_again(run, init)
         of_others = False
     stores = {name: room.stores[of_grid] for name, of_grid in cell.stores}
-    train(cell.recipe, stores, run, init=init, device=room.device, progress=progress)
+    train(
+        cell.recipe,
+        stores,
+        run,
+        init=init,
+        device=room.device,
+        memory_bytes=room.memory_bytes,
+        progress=progress,
+    )
     for test in plan.tests_of(cell):
         if room.measured(cell, test).is_file():
             continue

@@ -19,7 +19,7 @@ from torch.nn.functional import cosine_similarity
 
 from training.backbones import Backbone
 from training.tasks.collapse import MONITORED, monitored
-from training.tasks.embedding import check_batch, mlp, pooled, stacked
+from training.tasks.embedding import SMALLEST_BATCH, check_batch, mlp, pooled, stacked
 from training.tasks.moving_average import Teacher, towards_one
 from training.tasks.task import Batch, Crop, StoreFacts, SumAndCount, Task
 
@@ -36,6 +36,7 @@ class Byol(Task):
     """
 
     trains = "encoder"
+    least_images = SMALLEST_BATCH
     crops = (Crop(), Crop())
     weights = MONITORED
 

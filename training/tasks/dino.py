@@ -25,7 +25,7 @@ from dicomgeom.errors import WrongUse
 from training.backbones import Backbone
 from training.gathering import team_mean
 from training.tasks.collapse import MONITORED, monitored
-from training.tasks.embedding import check_batch, pooled, stacked
+from training.tasks.embedding import SMALLEST_BATCH, check_batch, pooled, stacked
 from training.tasks.moving_average import Teacher, towards_one
 from training.tasks.task import Batch, Crop, StoreFacts, SumAndCount, Task
 
@@ -65,6 +65,7 @@ class Dino(Task):
     """Distillation without labels; parameters as in `training.task_options.DinoOptions`."""
 
     trains = "encoder"
+    least_images = SMALLEST_BATCH
     weights = WATCHED
     centre: Tensor
 

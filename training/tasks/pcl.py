@@ -29,7 +29,7 @@ from training.backbones import Backbone
 from training.gathering import gathered
 from training.tasks.collapse import MONITORED, monitored
 from training.tasks.contrastive import nt_xent
-from training.tasks.embedding import check_batch, mlp, pooled, stacked
+from training.tasks.embedding import SMALLEST_BATCH, check_batch, mlp, pooled, stacked
 from training.tasks.positions import MICROMETRES_A_MM, exact, micrometres_from_base, near, stored_at
 from training.tasks.task import Batch, Crop, StoreFacts, SumAndCount, Task
 
@@ -48,6 +48,7 @@ class Pcl(Task):
     """
 
     trains = "encoder"
+    least_images = SMALLEST_BATCH
     crops = (Crop(), Crop())
     weights = MONITORED
     micrometres: Tensor

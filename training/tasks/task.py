@@ -112,6 +112,8 @@ class Task(nn.Module):
         second crop); "series" (all slices of one stack and phase, in their order; see `Batch.unit`).
     crops
         The views of each unit that `loss` is given, in this order.
+    least_images
+        What each process of a team needs of a batch.
     weights
         How much each part of the loss counts; 1 where it is not named.
     segment_names
@@ -125,6 +127,7 @@ class Task(nn.Module):
     trains: str = "both"
     unit: str = "slice"
     crops: tuple[Crop, ...] = (Crop(),)
+    least_images: int = 1
     weights: Mapping[str, float] = {}
     segment_names: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()

@@ -11,15 +11,18 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+import torch
 
 from dicomgeom.errors import WrongUse
+from tests.helpers.real import PROJECT
 from tests.training.conftest import WriteStore
 from training.experiments import running
 from training.experiments.cells import Plan
-from training.experiments.experiment import TABLES_TEXT_FILE, run_experiment
+from training.experiments.experiment import TABLES_TEXT_FILE, open_experiment, run_experiment
 from training.experiments.grid import load_grid
 from training.experiments.running import CELLS, Room, device_of_worker
 from training.run_folder import CHECKPOINT_FILE
+from training.sources import share_of_memory
 from training.transfer import WEIGHTS_FILE
 
 LOCATION_ITSELF = """
@@ -66,6 +69,68 @@ def test_an_experiment_fills_its_tables_and_is_not_run_again(
     assert before == {
         path: path.stat().st_mtime_ns for cell in cells if cell.is_dir() for path in cell.iterdir()
     }
+
+
+def test_an_experiment_is_no_work_for_torchrun(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(WrongUse, match="start it once, without torchrun, and say how many with --jobs"):
+        run_experiment(load_grid(grid_file), stores, tmp_path / "experiment")
+    assert not (tmp_path / "experiment").exists()
+
+
+def test_a_folder_in_which_the_first_write_was_killed_is_an_empty_one(
+    grid_file: Path, stores: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / ".experiment.json.0123.part").write_text("{")
+    assert len(open_experiment(load_grid(grid_file), stores, folder)[0].cells) == 7
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(WrongUse, match="holds something else"):
+        open_experiment(load_grid(grid_file), stores, folder)
+
+
+ENDLESS = """
+import multiprocessing, sys, threading, time
+
+def work():
+    from training.experiments.running import _end_with_parent
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    print("at work", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=work, daemon=True)
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_ends_when_the_one_that_began_it_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "at work\n"
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        assert parent.stdout.read() == "", "its end of the pipe closes when the worker ends"
+    assert not Path(f"/proc/{worker}/exe").exists()
+
+
+def test_workers_share_the_memory_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.sources.free_on_host", lambda: 64_000)
+    monkeypatch.setattr("training.sources.free_on", lambda _: 24_000)
+    assert share_of_memory(torch.device("cpu"), 4, 4) == 8_000
+    assert share_of_memory(torch.device("cuda", 0), 4, 2) == 4_800
+    assert share_of_memory(torch.device("cuda", 0), 8, 1) == 4_000
 
 
 def test_only_parents_keep_their_weights(grid_file: Path, stores: dict[str, Path], tmp_path: Path) -> None:
