@@ -96,7 +96,7 @@ def test_a_run_killed_before_it_recorded_its_patients_records_them_later(
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
-    assert [path.name for path in run.iterdir()] == ["run.json"]
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "run.json"]
     train(recipe, {"": pretext_store}, run)
     assert verify_run(run) == []
     assert len(json.loads((run / "seen_patients.json").read_text())["trained"]) == 4
