@@ -178,9 +178,11 @@ def _listed(sources: Sequence[Path], catalogue: Path, progress: Progress) -> pl.
 
 def _dropped(catalogue: Path, found: pl.DataFrame) -> dict[str, int]:
     """Folders that the catalogue was made of and that are no source now -> files that leave it with them."""
-    if not (catalogue / MARKER).exists() or read_marker(catalogue)["state"] != "complete":
+    files = catalogue / "files.parquet"
+    is_complete = (catalogue / MARKER).exists() and read_marker(catalogue)["state"] == "complete"
+    if not is_complete or not files.is_file():
         return {}
-    known = pl.read_parquet(catalogue / "files.parquet", columns=["root", "path"])
+    known = pl.read_parquet(files, columns=["root", "path"])
     now = {Path(root) for root in found["root"].unique()}
     others = [root for root in known["root"].unique() if now.isdisjoint((Path(root), *Path(root).parents))]
     if not others:
