@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dicomgeom.catalogue import MARKER, read_marker
 from dicomgeom.errors import WrongUse
+from dicomgeom.holding import held
 from dicomgeom.privacy import new_salt, read_salt
 
 
@@ -29,13 +28,11 @@ def check_target(catalogue: Path) -> None:
 def locked(catalogue: Path) -> Iterator[None]:
     """One index at a time; the lock goes with its process, however that ends."""
     catalogue.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(catalogue / ".lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+    with held(catalogue / ".lock") as ours:
+        if not ours:
             raise WrongUse(
                 f"another index is writing {catalogue}; wait for it or give another folder with -o"
-            ) from error
+            )
         yield
 
 

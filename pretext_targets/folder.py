@@ -7,20 +7,22 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.holding import held
 from pretext_targets.chunks import Pieces, mapped
-from pretext_targets.lock import only_one_build
 from pretext_targets.place import AT_ONCE, METADATA, FileRecord
 
 WORKING: Final = ".building"
 """Folder in an unfinished store for attempts and the lock."""
+
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,13 @@ class Folder:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
-    def only_one_build(self) -> AbstractContextManager[None]:
-        """See `Place`."""
-        return only_one_build(self.path / WORKING)
+    @contextmanager
+    def only_one_build(self) -> Iterator[None]:
+        """See `Place`; a killed build leaves no lock behind."""
+        with held(self.path / WORKING / LOCK) as ours:
+            if not ours:
+                raise WrongUse(f"{self} is being built by another process; wait for it to end")
+            yield
 
     def tidy(self) -> None:
         """See `Place`."""

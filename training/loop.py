@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.holding import held
 from dicomgeom.progress import Progress, silent
 from pretext_targets.reader import StoreReader
 from pretext_targets.where import Where
@@ -24,7 +25,6 @@ from training.compiling import compile_backbone
 from training.data import facts_of, patients_of, rows_of
 from training.failures import told_in_one_line
 from training.heads import head_of, take_heads
-from training.holding import held
 from training.mixed_precision import told_of_precision
 from training.model import Configuration, Model, make_model, write_weights
 from training.recipe import Recipe

@@ -108,8 +108,8 @@ class Training:
                     position = replace(position, plateau=self.plateau.state())
                 if keep:
                     self._check_weights(done)
-                if keep and self.team.first:
-                    write_checkpoint(checkpoint, self.model, self.optimiser, position)
+                    if self.team.first:
+                        write_checkpoint(checkpoint, self.model, self.optimiser, position)
                 self.progress("training", done=done, total=recipe.steps)
         finally:
             if log:

@@ -14,7 +14,6 @@ from dicomgeom.errors import EXIT_INTEGRITY, HalfWritten, WrongUse
 from dicomgeom.index import index
 from pretext_targets.build import BuildPlan, build, plan_build
 from pretext_targets.folder import WORKING, Folder
-from pretext_targets.lock import only_one_build
 from pretext_targets.protocol import Protocol
 from pretext_targets.store import open_store
 from pretext_targets.verify import verify_store
@@ -122,7 +121,7 @@ def test_a_disk_that_is_full_from_the_start_is_another_output(
 
 def test_two_builds_at_once_are_refused(plan: BuildPlan, built: Path, tmp_path: Path) -> None:
     store = Path(shutil.copytree(built, tmp_path / "store.zarr"))
-    with only_one_build(store / WORKING), pytest.raises(WrongUse, match="being built by another process"):
+    with Folder(store).only_one_build(), pytest.raises(WrongUse, match="being built by another process"):
         build(plan, store)
     build(plan, store)
 

@@ -15,8 +15,9 @@ import pytest
 import zarr
 
 from dicomgeom.errors import AnatprepError, IntegrityError, WrongUse
+from dicomgeom.holding import held
 from tests.helpers.runs import MakeRecipe, Stopped, assert_same_bits, stop_after
-from training.loop import train, verify_run
+from training.loop import LOCK_FILE, train, verify_run
 
 
 def test_a_resumed_run_ends_with_the_same_bits(
@@ -129,6 +130,19 @@ def test_what_a_killed_writing_left_behind_does_not_block_a_run(
     run.mkdir()
     (run / ".run.json.4711.part").write_text("{")
     assert train(small(steps="1"), {"": pretext_store}, run).steps == 1
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with held(run / LOCK_FILE), pytest.raises(WrongUse, match="being trained in by another process"):
+        train(small(steps="1"), {"": pretext_store}, run)
+    assert list(run.iterdir()) == []
+    (run / ".checkpoint.safetensors.0123456789abcdef.part").write_bytes(b"a write that was killed")
+    train(small(steps="1"), {"": pretext_store}, run)
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
 
 
 def test_a_finished_run_says_so_and_does_nothing(

@@ -30,6 +30,7 @@ import torch
 
 from dicomgeom.cores import cores_for, keep_to_core, usable_cores
 from dicomgeom.errors import AnatprepError
+from dicomgeom.holding import held
 from dicomgeom.progress import Progress, silent
 from pretext_targets.where import Where
 from training.checkpoint import write_json
@@ -37,7 +38,6 @@ from training.diagnosis import DIAGNOSIS_FILE, DIAGNOSIS_VERSION, diagnose
 from training.evaluate import EVALUATION_FILE, EVALUATION_VERSION, evaluate
 from training.experiments.cells import Cell, Plan
 from training.experiments.grid import Measured
-from training.holding import held
 from training.loop import train
 from training.run_file import DONE, RUN_FILE, RUNNING, read_run
 from training.run_folder import CHECKPOINT_FILE

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,15 +11,13 @@ from pathlib import Path
 import pytest
 
 from dicomgeom.errors import WrongUse
+from dicomgeom.holding import held
 from tests.helpers.real import PROJECT
-from tests.helpers.runs import MakeRecipe
-from training.holding import held
-from training.loop import LOCK_FILE, train
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from training.holding import held
+from dicomgeom.holding import held
 with held(Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     time.sleep(600)
@@ -55,7 +54,7 @@ def test_a_file_that_is_taken_away_before_it_is_locked_is_made_again(
             path.unlink()
         return descriptor
 
-    monkeypatch.setattr("training.holding.os.open", taken_away)
+    monkeypatch.setattr("dicomgeom.holding.os.open", taken_away)
     with held(path) as ours:
         assert ours
         assert path.exists()
@@ -68,21 +67,21 @@ def test_a_file_system_without_locks_is_refused_where_a_lock_is_needed(
     def no_locks(*_: int) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr("training.holding.fcntl.flock", no_locks)
+    monkeypatch.setattr("dicomgeom.holding.fcntl.flock", no_locks)
     with held(tmp_path / "lock", needed=False) as ours:
         assert ours
     with pytest.raises(WrongUse, match="a file system that knows no locks"), held(tmp_path / "lock"):
         pass
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(
-    small: MakeRecipe, pretext_store: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    with held(run / LOCK_FILE), pytest.raises(WrongUse, match="being trained in by another process"):
-        train(small(steps="1"), {"": pretext_store}, run)
-    assert list(run.iterdir()) == []
-    (run / ".checkpoint.safetensors.0123456789abcdef.part").write_bytes(b"a write that was killed")
-    train(small(steps="1"), {"": pretext_store}, run)
-    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+def test_a_folder_that_is_taken_away_under_a_lock_takes_no_other_lock_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "working" / "lock"
+    with held(path):
+        shutil.rmtree(path.parent)
+        with held(path) as later:
+            assert later
+            with held(path) as third:
+                assert not third
+        later_file = path.parent / "lock"
+        later_file.touch()
+    assert later_file.exists(), "the file of a later holder is not ours to take away"
