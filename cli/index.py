@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from cli.console import Screen, counted
 from cli.options import Json, WorkspaceFolder
 from cli.workspace import Workspace, command_line
 from dicomgeom.errors import WrongUse
+
+if TYPE_CHECKING:
+    from dicomgeom.index_summary import IndexSummary
 
 
 def index(
@@ -71,11 +74,9 @@ def index(
     Reading again reads only what changed. The catalogue holds paths and UIDs: it is private.
     """
     screen = Screen(as_json=json)
-    missing = [str(source) for source in sources if not source.exists()]
-    if missing:
-        raise WrongUse(
-            f"not found: {', '.join(missing)}; give folders, archives or DICOMDIR files that exist"
-        )
+    absent = [str(source) for source in sources if not source.exists()]
+    if absent:
+        raise WrongUse(f"not found: {', '.join(absent)}; give folders, archives or DICOMDIR files that exist")
     room = Workspace.at(workspace)
     catalogue = output or room.create().catalogue
 
@@ -104,19 +105,7 @@ def index(
 
         with screen.progress() as progress:
             write_phases(open_catalogue(catalogue), progress=progress)
-    screen.heading(f"catalogue {summary.catalogue}")
-    screen.say(
-        f"{counted(summary.read, 'file')} read, {summary.unchanged} unchanged; "
-        f"{counted(summary.patients, 'patient')}, {counted(summary.studies, 'study', 'studies')}, "
-        f"{counted(summary.stacks, 'stack')}"
-    )
-    screen.counts("view", summary.views)
-    screen.counts("files left out because", summary.reasons)
-    screen.counts("images left out because", summary.images_left_out)
-    for folder, files in summary.sources_dropped.items():
-        screen.say(f"no source this time, and out of the catalogue with {counted(files, 'file')}: {folder}")
-    for entry in summary.views_unused:
-        screen.say(f"not used of {views}: {entry}")
+    _tell(screen, summary, views)
     missing = []
     if manifest is not None:
         from dicomgeom.data_manifest import incomplete, keep_data_manifest
@@ -130,3 +119,20 @@ def index(
     screen.next_command(command_line("anatprep", "build-targets", named, following))
     told = {} if manifest is None else {"not_as_the_manifest_says": missing}
     screen.finish(summary.as_json() | told, skipped=bool(summary.missed or summary.views_unused or missing))
+
+
+def _tell(screen: Screen, summary: IndexSummary, views: Path | None) -> None:
+    """What was found, what was left out, and which words of the user found nothing to speak of."""
+    screen.heading(f"catalogue {summary.catalogue}")
+    screen.say(
+        f"{counted(summary.read, 'file')} read, {summary.unchanged} unchanged; "
+        f"{counted(summary.patients, 'patient')}, {counted(summary.studies, 'study', 'studies')}, "
+        f"{counted(summary.stacks, 'stack')}"
+    )
+    screen.counts("view", summary.views)
+    screen.counts("files left out because", summary.reasons)
+    screen.counts("images left out because", summary.images_left_out)
+    for folder, files in summary.sources_dropped.items():
+        screen.say(f"no source this time, and out of the catalogue with {counted(files, 'file')}: {folder}")
+    for entry in summary.views_unused:
+        screen.say(f"not used of {views}: {entry}")

@@ -64,7 +64,7 @@ class Recipe(Settings):
     tasks: TaskOptions = TaskOptions()
     init: InitSettings = InitSettings()
     amp: bool | Literal["everywhere"] = True
-    """bfloat16 where it does no harm: on a GPU, or everywhere, for CPUs that compute with it."""
+    """bfloat16 where it does no harm: on a GPU, or everywhere, CPUs too; float32 where a device has none."""
     compiled: bool = False
     """Whether torch.compile is tried on the network; where it does not work the run goes on without."""
     log_every: int = Field(default=50, ge=1)

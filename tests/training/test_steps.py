@@ -34,8 +34,9 @@ def test_weight_decay_may_leave_out_biases_and_the_scales_of_norms(
 
 
 def test_a_resumed_run_in_bfloat16_ends_with_the_same_bits(
-    small: MakeRecipe, pretext_store: Path, tmp_path: Path
+    small: MakeRecipe, pretext_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("training.mixed_precision.has_bfloat16", lambda device: True)
     recipe = small(steps="5", amp="everywhere")
     train(recipe, {"": pretext_store}, tmp_path / "whole")
     with pytest.raises(Stopped):
