@@ -1,12 +1,14 @@
 """How well a linear probe tells the place of a slice from pretrained features, beside random ones.
 
-    python -m benchmarks.linear_probe STORE RUN [RUN ...] [--subjects 0 8 2] [--draws 5] [--random 3]
+    python -m benchmarks.linear_probe STORE RUN [RUN ...] [--subjects 0 8 2] [--draws 5]
+        [--random 3] [--level -1]
 
 STORE has training and test patients and knows where its slices lie; RUNs are finished pretrainings on its
 training patients, or an experiment's folder of `cells`, whose pretrainings are taken. Each number is R^2 on
 all test slices, of a ridge regression fitted on all training patients (0) or on so many of them: median and
-range of the draws. Random networks are shaped as the first run's is, one row for each scale of grey values
-that a run has. A star says that nobody knows whether a network saw the test patients.
+range of the draws. Features are of the encoder's coarsest level (-1), or of another one (-2: the one before).
+Random networks are shaped as the first run's is, one row for each scale of grey values that a run has. A star
+says that nobody knows whether a network saw the test patients.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import torch
 from pretext_targets.reader import StoreReader
 from training.backbones import Backbone, make_backbone
 from training.model import read_model
-from training.probe import LocatedFeatures, located_features
+from training.probe import COARSEST, LocatedFeatures, located_features
 from training.run_file import RUN_FILE
 from training.settings import BackboneSettings
 from training.transfer import WEIGHTS_FILE
@@ -40,17 +42,18 @@ def main() -> None:
     options.add_argument("--subjects", type=int, nargs="+", default=[0, 8, 2])
     options.add_argument("--draws", type=int, default=5)
     options.add_argument("--random", type=int, default=3)
+    options.add_argument("--level", type=int, default=COARSEST)
     asked = options.parse_args()
     torch.set_num_threads(1)
     reader = StoreReader(asked.store)
     runs = named(run for folder in asked.runs for run in pretrainings_in(folder))
     if not runs:
         sys.exit(f"no finished pretraining in {', '.join(map(str, asked.runs))}")
-    found = {name: [located_features(run, reader)] for name, run in runs.items()}
+    found = {name: [located_features(run, reader, level=asked.level)] for name, run in runs.items()}
     recipes = [read_model(run / WEIGHTS_FILE)[1].recipe for run in runs.values()]
     for scale in dict.fromkeys(recipe.normalise for recipe in recipes) if asked.random else ():
         found[f"**random**, {scale}"] = [
-            located_features(one, reader, normalise=scale)
+            located_features(one, reader, level=asked.level, normalise=scale)
             for one in random_networks(recipes[0].backbone, asked.random)
         ]
     rows = {

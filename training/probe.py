@@ -1,8 +1,8 @@
 """A linear probe: how well the place of a slice in its stack can be read off the features of a network.
 
 The usual test of representations (Alain and Bengio, ICLR workshop 2017, "Understanding intermediate layers
-using linear classifier probes"): the network is frozen, its coarsest level is averaged over the pixels, and
-a ridge regression in float64,
+using linear classifier probes"): the network is frozen, a level of its encoder (the coarsest, unless
+another is asked for) is averaged over the pixels, and a ridge regression in float64,
 
     w = (X'X + penalty * n * I)^-1 X'y,
 
@@ -37,6 +37,9 @@ SMALLEST_SPREAD = 1e-12
 """A feature that varies less than this is constant and says nothing."""
 
 BATCH = 64
+
+COARSEST = -1
+"""The last level of an encoder, which most pretexts hang on."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class LocatedFeatures:
     Attributes
     ----------
     features, truth
-        float64, (n, channels) and (n,): the coarsest level averaged over the pixels, and the place.
+        float64, (n, channels) and (n,): a level averaged over the pixels, and the place.
     patients
         Whose slice each is, n keys.
     fitted
@@ -117,6 +120,7 @@ def located_features(
     *,
     split: str = "test",
     label: str = "location",
+    level: int = COARSEST,
     normalise: str = "image-z-score",
     device: str = "auto",
     progress: Progress = silent,
@@ -131,13 +135,16 @@ def located_features(
         "test" or "validation".
     label
         The store's array to say: "location" or "location_sine".
+    level
+        Which level of the encoder to read: 1 the finest, or -1 the coarsest, -2 the one before. What a method
+        asks is answered at the last; what serves other questions can lie before it.
     normalise
         For a network; a run knows how its images were normalised.
 
     Raises
     ------
     WrongUse
-        A split or label that there is not; patients of the split that the run was trained on.
+        A split, label or level that there is not; patients of the split that the run was trained on.
     NothingUsable
         No slice with a known location to fit on or to measure.
     """
@@ -150,10 +157,15 @@ def located_features(
         backbone, normalise = model.backbone, configuration.recipe.normalise
     else:
         backbone = weights
+    levels = len(backbone.encoder_channels)
+    if not 1 <= abs(level) <= levels:
+        raise WrongUse(f"the network has no level {level}; expected 1 to {levels}, or -1 to -{levels}")
     fitted, measured = (_located(reader, part, label, normalise) for part in ("train", split))
     strangers = isinstance(weights, Backbone) or _are_strangers(weights, reader, measured, split)
     rows = np.concatenate([fitted, measured])
-    features = pooled_features(backbone, reader, rows, normalise, device=device, progress=progress)
+    features = pooled_features(
+        backbone, reader, rows, normalise, level=level, device=device, progress=progress
+    )
     truth = reader.column(label)[rows].astype(np.float64)
     return LocatedFeatures(features, truth, patients_of(reader, rows), len(fitted), strangers)
 
@@ -202,10 +214,11 @@ def pooled_features(
     rows: Rows,
     normalise: str,
     *,
+    level: int = COARSEST,
     device: str = "auto",
     progress: Progress = silent,
 ) -> NDArray[np.float64]:
-    """The coarsest level of a frozen network, averaged over its pixels: (n, channels), in the rows' order."""
+    """A level of a frozen encoder, averaged over its pixels: (n, channels), in the rows' order."""
     chosen = chosen_device(device)
     names = ("image", "image_scale", "image_offset", *STATISTICS[normalise])
     source = open_source(reader, names, np.unique(rows), chosen, progress=progress)
@@ -213,7 +226,8 @@ def pooled_features(
     backbone.to(chosen).eval()
     found, done = [], 0
     for some, batch in plain_batches(source, rows, BATCH, facts_of(reader.attributes), normalise):
-        found.append(backbone.encode(batch.image)[-1].mean(dim=(-2, -1)).double().cpu().numpy())
+        read = backbone.encode(batch.image)[level - (level > 0)]
+        found.append(read.mean(dim=(-2, -1)).double().cpu().numpy())
         done += len(some)
         progress("features", done=done, total=len(rows))
     backbone.train(was_training)

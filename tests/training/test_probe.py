@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
@@ -68,6 +69,29 @@ def test_features_are_means_over_the_pixels_of_normalised_images(reader: StoreRe
         image = (codes - codes.min()) / (codes.max() - codes.min())
         assert mean == pytest.approx(image.mean(), rel=1e-4)
         assert square == pytest.approx((image**2).mean(), rel=1e-4)
+
+
+def test_each_level_of_an_encoder_can_be_read(reader: StoreReader) -> None:
+    rows = np.arange(6)
+    network = BasicUNetBackbone(2)
+    shown = torch.from_numpy(np.stack([standardised(one) for one in reader.read("image", rows)]))
+    with torch.no_grad():
+        levels = network.eval().encode(shown[:, None])
+    for level, counted, channels in ((1, -5, 2), (3, -3, 8), (5, -1, 32)):
+        found = pooled_features(network, reader, rows, "image-z-score", level=level, device="cpu")
+        assert found.shape == (6, channels)
+        assert found == pytest.approx(levels[level - 1].mean(dim=(-2, -1)).double().numpy(), abs=1e-5)
+        again = pooled_features(network, reader, rows, "image-z-score", level=counted, device="cpu")
+        assert (again == found).all()
+    for level in (0, 6, -6):
+        with pytest.raises(WrongUse, match=rf"no level {level}; expected 1 to 5, or -1 to -5"):
+            probe_location(network, reader, level=level)
+
+
+def standardised(codes: NDArray[np.generic]) -> NDArray[np.float32]:
+    """An image with mean 0 and standard deviation 1."""
+    values = codes.astype(np.float64)
+    return ((values - values.mean()) / values.std()).astype(np.float32)
 
 
 def test_what_is_told_is_measured_on_other_patients(reader: StoreReader) -> None:
