@@ -134,5 +134,10 @@ def _tell(screen: Screen, summary: IndexSummary, views: Path | None) -> None:
     screen.counts("images left out because", summary.images_left_out)
     for folder, files in summary.sources_dropped.items():
         screen.say(f"no source this time, and out of the catalogue with {counted(files, 'file')}: {folder}")
+    if summary.of_several_patients:
+        screen.say(
+            f"{counted(summary.of_several_patients, 'image')} filed under more than one patient, who may be "
+            "one person, learned from and tested on: index one copy only, or name them alike"
+        )
     for entry in summary.views_unused:
         screen.say(f"not used of {views}: {entry}")

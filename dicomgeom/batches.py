@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -161,7 +162,7 @@ def repeated(texts: Sequence[str]) -> pl.Series:
 def _header_rows(judged: Sequence[_Judged], salt: bytes) -> pl.DataFrame:
     """One row for each frame, in the order of the files."""
     schema = _HEADER_SCHEMA
-    shared: dict[int, int] = {}
+    shared: dict[tuple[int, str], int] = {}
     series: list[dict[str, Any]] = []
     number: list[int] = []
     roots: list[str] = []
@@ -169,9 +170,10 @@ def _header_rows(judged: Sequence[_Judged], salt: bytes) -> pl.DataFrame:
     own: list[list[Any]] = []
     for found, frames, _ in judged:
         for header, fields in frames:
-            place = shared.get(id(header))
+            same = id(header), "" if _named(header) else _folder(found)
+            place = shared.get(same)
             if place is None:
-                place = shared[id(header)] = len(series)
+                place = shared[same] = len(series)
                 series.append(header_row(found, header, salt))
             number.append(place)
             roots.append(found.root)
@@ -191,8 +193,7 @@ def _header_rows(judged: Sequence[_Judged], salt: bytes) -> pl.DataFrame:
 
 def header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, Any]:
     """One frame as a row of the images table, before it is placed in a stack."""
-    # A de-identified file may name no patient: then its study stands for one.
-    patient = header.patient_id or header.study_instance_uid
+    patient = _named(header) or _folder(found)
     plane = header.plane
     row = {name: getattr(header, name) for name in _HEADER_NAMES if hasattr(header, name)}
     return row | {
@@ -209,3 +210,13 @@ def header_row(found: FoundFile, header: ImageHeader, salt: bytes) -> dict[str, 
         "row_spacing_mm": plane.row_spacing_mm,
         "column_spacing_mm": plane.column_spacing_mm,
     }
+
+
+def _named(header: ImageHeader) -> str:
+    """The patient. A de-identified file may name none: then its study stands for one, else its series."""
+    return header.patient_id or header.study_instance_uid or header.series_instance_uid
+
+
+def _folder(found: FoundFile) -> str:
+    """Stands for the patient of files that name nothing: else all of them would be one patient."""
+    return f"{found.root}/{PurePosixPath(found.path).parent}"

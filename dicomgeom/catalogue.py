@@ -32,7 +32,6 @@ import polars as pl
 
 from dicomgeom.errors import AnatprepError, HalfWritten, IntegrityError, WrongUse, WrongVersion
 from dicomgeom.folder_marks import CATALOGUE_MARK, WORKSPACE_CATALOGUE, looks_like
-from dicomgeom.plane import ImagePlane
 
 FORMAT: Final = "anatprep-catalogue"
 VERSION: Final = 1
@@ -73,7 +72,7 @@ HEADER: Final = (
     Column(
         "patient_key",
         pl.String,
-        "salted hash of Patient ID, else of the study; 32 hexadecimal digits",
+        "salted hash of Patient ID, else of the study, series or folder; 32 hexadecimal digits",
     ),
     Column("split_position", pl.Float64, "where the patient stands in [0, 1) when patients are split"),
     Column("frame_of_reference", pl.String, "(0020,0052); empty when absent"),
@@ -124,7 +123,7 @@ IMAGES: Final = (
 )
 
 STACKS: Final = (
-    Column("stack_id", pl.String, "hash of the images it holds"),
+    Column("stack_id", pl.String, "hash of the images it holds and whose they are"),
     Column("study_instance_uid", pl.String, "study; the first of several that are seen as one"),
     Column("patient_key", pl.String, "salted hash"),
     Column("frame_of_reference", pl.String, "shared frame; empty when assumed"),
@@ -144,7 +143,7 @@ STACKS: Final = (
     Column("spacing_mm", pl.Float64, "median distance of neighbouring planes; null for one plane"),
     Column("spacing_max_deviation_mm", pl.Float64, "largest departure from the median"),
     Column("regular", pl.Boolean, "departures within 5 % of the spacing and no shear"),
-    Column("shear_deg", pl.Float64, "angle between the normal and the line through the origins"),
+    Column("shear_deg", pl.Float64, "angle between the normal and the line through the middles"),
     Column("acquired_at", pl.Datetime("us"), "latest of its images"),
     Column("series_number", pl.Int64, "highest of its series"),
     Column("series_description", pl.String, "distinct ones joined by ' | '"),
@@ -317,8 +316,20 @@ def write_catalogue(
     fresh.rmdir()
 
 
+def is_as_written(folder: Path) -> bool:
+    """Whether a catalogue is complete, and all its tables are those that were written."""
+    if not (folder / MARKER).exists() or not all((folder / f"{name}.parquet").is_file() for name in TABLES):
+        return False
+    marker = read_marker(folder)
+    return marker["state"] == "complete" and marker.get("sha256") == _table_hashes(folder)
+
+
 def _table_hashes(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / f"{name}.parquet").read_bytes()).hexdigest() for name in TABLES}
+    hashes = {}
+    for name in TABLES:
+        with open(folder / f"{name}.parquet", "rb") as file:
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def _write_marker(folder: Path, salt: bytes, state: str, **more: Any) -> None:
@@ -344,20 +355,6 @@ def _read_table(folder: Path, name: str) -> pl.DataFrame:
     return table
 
 
-def plane_of(row: Mapping[str, Any]) -> ImagePlane:
-    """The plane of one row of the images table."""
-    return ImagePlane(
-        origin_mm=np.asarray(row["origin_mm"], dtype=np.float64),
-        right=np.asarray(row["right"], dtype=np.float64),
-        down=np.asarray(row["down"], dtype=np.float64),
-        column_spacing_mm=row["column_spacing_mm"],
-        row_spacing_mm=row["row_spacing_mm"],
-        columns=row["columns"],
-        rows=row["rows"],
-        frame_of_reference=row["frame_of_reference"],
-    )
-
-
 def verify_catalogue(folder: Path) -> list[str]:
     """Every way in which the catalogue contradicts itself; empty when it is sound."""
     catalogue = open_catalogue(folder)
@@ -368,6 +365,8 @@ def verify_catalogue(folder: Path) -> list[str]:
     problems = []
     images, stacks, lines = catalogue.images, catalogue.stacks, catalogue.lines
     known = set(stacks["stack_id"])
+    if len(known) < len(stacks):
+        problems.append(f"stacks.parquet names {len(stacks) - len(known)} stacks by the id of another one")
     for name, used in (
         ("images", images["stack_id"].drop_nulls()),
         ("lines", lines["stack_id"]),

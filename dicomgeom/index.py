@@ -19,15 +19,16 @@ from dicomgeom.batches import Rows, header_row, narrowed, repeated, widened
 from dicomgeom.catalogue import (
     FILES,
     HEADER,
-    MARKER,
     TABLES,
     begin_catalogue,
+    is_as_written,
     open_catalogue,
     read_marker,
     schema_of,
     write_catalogue,
 )
-from dicomgeom.errors import HalfWritten, NothingUsable
+from dicomgeom.errors import NothingUsable
+from dicomgeom.full_disk import told_of_a_full_disk
 from dicomgeom.index_summary import IndexSummary, refuse_nothing, summary_of
 from dicomgeom.journal import Journal
 from dicomgeom.overrides import read_overrides
@@ -131,19 +132,21 @@ def index(
     stamp = Stamp.of(how)
     # The team is called first: new processes load their modules while files are listed.
     called = team_of(workers, scheduler) if team is None else nullcontext(team)
-    with locked(catalogue), called as team:
+    with locked(catalogue), called as team, told_of_a_full_disk(catalogue):
         found = _listed(sources, catalogue, progress)
         listed = len(found)
-        dropped = _dropped(catalogue, found)
+        is_sound = is_as_written(catalogue)  # of a damaged one nothing is believed: it is made anew
+        dropped = _dropped(catalogue, found) if is_sound else {}
         salt = salt_of(catalogue, salt_file)
         read = 0
-        if _is_unchanged(catalogue, found, stamp):
+        if is_sound and _is_unchanged(catalogue, found, stamp):
             with spools_in(catalogue):  # sweeps up after a run that was killed behind its last table
                 Journal(catalogue, stamp.read_by).clear()
         else:
             held = [found]
             del found  # of a million files nothing is kept longer than it is needed
-            read = _bring_up_to_date(catalogue, held, salt, how, stamp, team, progress)
+            last = _last(catalogue, stamp) if is_sound else Last.nothing()
+            read = _bring_up_to_date(catalogue, held, last, salt, how, stamp, team, progress)
     summary = summary_of(catalogue, how.overrides, read=read, unchanged=listed - read, dropped=dropped)
     refuse_nothing(summary, listed)
     return summary
@@ -178,11 +181,7 @@ def _listed(sources: Sequence[Path], catalogue: Path, progress: Progress) -> pl.
 
 def _dropped(catalogue: Path, found: pl.DataFrame) -> dict[str, int]:
     """Folders that the catalogue was made of and that are no source now -> files that leave it with them."""
-    files = catalogue / "files.parquet"
-    is_complete = (catalogue / MARKER).exists() and read_marker(catalogue)["state"] == "complete"
-    if not is_complete or not files.is_file():
-        return {}
-    known = pl.read_parquet(files, columns=["root", "path"])
+    known = pl.read_parquet(catalogue / "files.parquet", columns=["root", "path"])
     now = {Path(root) for root in found["root"].unique()}
     others = [root for root in known["root"].unique() if now.isdisjoint((Path(root), *Path(root).parents))]
     if not others:
@@ -195,12 +194,7 @@ def _dropped(catalogue: Path, found: pl.DataFrame) -> dict[str, int]:
 
 def _is_unchanged(catalogue: Path, found: pl.DataFrame, stamp: Stamp) -> bool:
     """Whether the catalogue is what this run would make of the same files."""
-    if not (catalogue / MARKER).exists():
-        return False
-    marker = read_marker(catalogue)
-    if marker["state"] != "complete" or marker.get("made_by") != stamp._asdict():
-        return False
-    if not all((catalogue / f"{name}.parquet").is_file() for name in TABLES):
+    if read_marker(catalogue).get("made_by") != stamp._asdict():
         return False
     known = pl.read_parquet(catalogue / "files.parquet", columns=[*IDENTITY, "reason"])
     if len(known) != len(found) or known["reason"].is_in(list(PASSING_REASONS)).any():
@@ -211,6 +205,7 @@ def _is_unchanged(catalogue: Path, found: pl.DataFrame, stamp: Stamp) -> bool:
 def _bring_up_to_date(
     catalogue: Path,
     held: list[pl.DataFrame],
+    last: Last,
     salt: bytes,
     how: How,
     stamp: Stamp,
@@ -223,7 +218,6 @@ def _bring_up_to_date(
     """
     begin_catalogue(catalogue, salt)
     journal = Journal(catalogue, stamp.read_by)
-    last = _last(catalogue, stamp)
     found = held.pop()
     kept = _same_files(last.tables["files"], found)
     resumed = _still_true(journal.read(), found, kept)
@@ -269,13 +263,10 @@ def _without(found: pl.DataFrame, *known: pl.DataFrame) -> pl.DataFrame:
 
 def _last(catalogue: Path, stamp: Stamp) -> Last:
     """The catalogue of the last finished run, where this program made it."""
-    try:
-        opened = open_catalogue(catalogue)
-    except HalfWritten:
-        return Last.nothing()  # tables of two runs may be mixed
     made_by = read_marker(catalogue).get("made_by", {})
     if made_by.get("read_by") != stamp.read_by:
         return Last.nothing()
+    opened = open_catalogue(catalogue)
     tables = {name: getattr(opened, name) for name in TABLES}
     return Last(tables, is_sorted=made_by.get("sorted_by") == stamp.sorted_by)
 

@@ -24,6 +24,8 @@ class IndexSummary:
     ----------
     sources_dropped
         Folder that was a source before and is none now -> files that left the catalogue with it.
+    of_several_patients
+        Images whose SOP Instance UID is filed under another patient, too: they may be one person.
     """
 
     catalogue: Path
@@ -38,6 +40,7 @@ class IndexSummary:
     unchanged: int
     views_unused: list[str]
     sources_dropped: dict[str, int]
+    of_several_patients: int
 
     @property
     def missed(self) -> bool:
@@ -76,7 +79,7 @@ def summary_of(
         return dict(sorted(column.value_counts().iter_rows()))
 
     files, stacks = table("files", "status", "reason"), table("stacks", "kind", "view")
-    images = table("images", "patient_key", "study_instance_uid", "left_out")
+    images = table("images", "patient_key", "study_instance_uid", "left_out", "sop_instance_uid")
     return IndexSummary(
         catalogue=catalogue,
         files=counted(files["status"]),
@@ -90,7 +93,15 @@ def summary_of(
         unchanged=unchanged,
         views_unused=_unused(overrides, catalogue),
         sources_dropped=dict(dropped),
+        of_several_patients=_of_several_patients(images),
     )
+
+
+def _of_several_patients(images: pl.DataFrame) -> int:
+    """Images whose UID stands under more than one patient."""
+    filed = images.filter(pl.col("sop_instance_uid") != "").group_by("sop_instance_uid")
+    counts = filed.agg(pl.col("patient_key").n_unique().alias("patients"), pl.len().alias("images"))
+    return int(counts.filter(pl.col("patients") > 1)["images"].sum())
 
 
 def _unused(overrides: Sequence[Override], catalogue: Path) -> list[str]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,13 +21,20 @@ from pydicom.uid import UID
 from dicomgeom.attributes import Attributes
 from dicomgeom.errors import UnusableFile
 from dicomgeom.header import tiles_of
-from dicomgeom.sources import open_file
+from dicomgeom.quietness import quiet
+from dicomgeom.sources import MEMBER_SEPARATOR, is_member, open_file
 
 DECODER_PACKAGES: Final = "python-gdcm, pyjpegls and pylibjpeg-openjpeg"
+
+_Identity = tuple[str, str, int, int]
+"""Root and path; when the file (of a member: its archive) was changed, in ns, and its size in bytes."""
 
 
 def read_image(root: str, path: str, frame: int = 0) -> NDArray[np.float32]:
     """One frame of a DICOM file.
+
+    Callers ask for one frame after the other: each thread keeps the file of several frames that it read
+    last, parsed, until it reads another.
 
     Parameters
     ----------
@@ -43,23 +55,99 @@ def read_image(root: str, path: str, frame: int = 0) -> NDArray[np.float32]:
         When the file is gone, cut short, in colour, or in a compression that no installed
         decoder knows.
     """
-    dataset = Dataset()
-    with open_file(root, path) as file:
-        settings.reading_validation_mode = IGNORE
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # odd values elsewhere in the file do not matter here
-                dataset = pydicom.dcmread(file, force=True)
-                stored = _stored(dataset, frame)
-        except UnusableFile:
-            raise
-        except Exception as error:  # decoders fail in their own ways on broken streams
-            raise UnusableFile(
-                "undecodable-pixels",
-                f"{_compression(dataset)}; compressed images need {DECODER_PACKAGES}",
-                readable=False,
-            ) from error
-    return _rescaled(stored, dataset, frame)
+    settings.reading_validation_mode = IGNORE  # for good: values are converted when somebody asks for them
+    with quiet():  # odd values elsewhere in the file do not matter here
+        parsed = _opened(root, path)
+        with _undecodable(parsed.dataset):
+            stored = parsed.stored(frame)
+        return _rescaled(stored, parsed, frame)
+
+
+class _Parsed:
+    """A file's data set, and what is the same for all of its frames: worked out once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        shown = str(dataset.get("PhotometricInterpretation", ""))
+        if int(dataset.get("SamplesPerPixel", 1)) != 1 or shown.startswith("PALETTE"):
+            raise UnusableFile("colour", f"photometric interpretation {shown}")
+        tiled = tiles_of(Attributes(dataset))
+        self.dataset = dataset
+        self.tiling = None if tiled is None else tiled.tiling
+        several = int(dataset.get("NumberOfFrames", 1) or 1)
+        self.frames = several if self.tiling is None else self.tiling.count
+
+    def stored(self, frame: int) -> NDArray[Any]:
+        """Stored values of a frame or tile; bits that are not part of them cleared."""
+        if not 0 <= frame < self.frames:
+            raise UnusableFile("no-such-frame", f"frame {frame} of {self.frames}", readable=False)
+        if self.tiling is None:
+            return _without_unused_bits(pixel_array(self.dataset, index=frame), self.dataset)
+        return self.tiling.cut(self._matrix, frame)
+
+    @cached_property
+    def _matrix(self) -> NDArray[Any]:
+        """The one image that all tiles are cut from."""
+        return _without_unused_bits(pixel_array(self.dataset, index=0), self.dataset)
+
+    def groups(self, frame: int) -> list[Dataset]:
+        """Functional groups of a frame: its own, then the shared ones."""
+        return [*self._own_groups[frame : frame + 1], *self._shared_groups[:1]]
+
+    @cached_property
+    def _own_groups(self) -> list[Dataset]:
+        return Attributes(self.dataset).items("PerFrameFunctionalGroupsSequence")
+
+    @cached_property
+    def _shared_groups(self) -> list[Dataset]:
+        return Attributes(self.dataset).items("SharedFunctionalGroupsSequence")
+
+
+class _Kept(threading.local):
+    """The file read last, if it holds several frames."""
+
+    last: tuple[_Identity, _Parsed] | None = None
+
+
+_kept = _Kept()
+
+
+def _opened(root: str, path: str) -> _Parsed:
+    identity = _identity(root, path)
+    if _kept.last is not None and _kept.last[0] == identity:
+        return _kept.last[1]
+    _kept.last = None  # first, since two large files may not fit into memory
+    with open_file(root, path) as file, _undecodable(Dataset()):
+        dataset = pydicom.dcmread(file, force=True)
+    with _undecodable(dataset):
+        parsed = _Parsed(dataset)
+    if identity is not None and parsed.frames > 1:
+        _kept.last = identity, parsed
+    return parsed
+
+
+def _identity(root: str, path: str) -> _Identity | None:
+    """What changes with a file's content; None for a file that is gone, which opening it will tell of."""
+    file = path.partition(MEMBER_SEPARATOR)[0] if is_member(path) else path
+    try:
+        status = os.stat(Path(root, file))
+    except (OSError, ValueError):
+        return None
+    return root, path, status.st_mtime_ns, status.st_size
+
+
+@contextmanager
+def _undecodable(dataset: Dataset) -> Iterator[None]:
+    """Tell of a file that cannot be decoded by its compression: decoders fail in their own ways."""
+    try:
+        yield
+    except UnusableFile:
+        raise
+    except Exception as error:
+        raise UnusableFile(
+            "undecodable-pixels",
+            f"{_compression(dataset)}; compressed images need {DECODER_PACKAGES}",
+            readable=False,
+        ) from error
 
 
 def _compression(dataset: Dataset) -> str:
@@ -67,20 +155,6 @@ def _compression(dataset: Dataset) -> str:
     meta = getattr(dataset, "file_meta", Dataset())
     syntax = UID(str(meta.get("TransferSyntaxUID", "no transfer syntax")))
     return f"{syntax.name}, {dataset.get('BitsStored')} bits"
-
-
-def _stored(dataset: Dataset, frame: int) -> NDArray[Any]:
-    """Stored values of a frame or tile; bits that are not part of them cleared."""
-    shown = str(dataset.get("PhotometricInterpretation", ""))
-    if int(dataset.get("SamplesPerPixel", 1)) != 1 or shown.startswith("PALETTE"):
-        raise UnusableFile("colour", f"photometric interpretation {shown}")
-    tiled = tiles_of(Attributes(dataset))
-    frames = int(dataset.get("NumberOfFrames", 1) or 1) if tiled is None else tiled.tiling.count
-    if not 0 <= frame < frames:
-        raise UnusableFile("no-such-frame", f"frame {frame} of {frames}", readable=False)
-    if tiled is None:
-        return _without_unused_bits(pixel_array(dataset, index=frame), dataset)
-    return tiled.tiling.cut(_without_unused_bits(pixel_array(dataset, index=0), dataset), frame)
 
 
 def _without_unused_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
@@ -92,8 +166,9 @@ def _without_unused_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]
     return np.asarray(np.right_shift(np.left_shift(stored, spare), spare))
 
 
-def _rescaled(stored: NDArray[Any], dataset: Dataset, frame: int) -> NDArray[np.float32]:
-    slope, intercept = _rescale(dataset, frame)
+def _rescaled(stored: NDArray[Any], parsed: _Parsed, frame: int) -> NDArray[np.float32]:
+    dataset = parsed.dataset
+    slope, intercept = _rescale(parsed, frame)
     image = stored.astype(np.float64)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         # Turned round within the range of the stored bits, so that all images of a stack stay comparable.
@@ -101,19 +176,13 @@ def _rescaled(stored: NDArray[Any], dataset: Dataset, frame: int) -> NDArray[np.
     return (image * slope + intercept).astype(np.float32)
 
 
-def _rescale(dataset: Dataset, frame: int) -> tuple[float, float]:
+def _rescale(parsed: _Parsed, frame: int) -> tuple[float, float]:
     """Slope and intercept: the frame's own, else the shared ones, else the file's, else 1 and 0."""
-    sources: list[Dataset] = []
-    for keyword, index in (
-        ("PerFrameFunctionalGroupsSequence", frame),
-        ("SharedFunctionalGroupsSequence", 0),
-    ):
-        groups = Attributes(dataset).items(keyword)[index : index + 1]
-        sources.extend(
-            item
-            for group in groups
-            for item in Attributes(group).items("PixelValueTransformationSequence")[:1]
-        )
-    stated = Attributes(*sources, dataset)
+    sources = [
+        item
+        for group in parsed.groups(frame)
+        for item in Attributes(group).items("PixelValueTransformationSequence")[:1]
+    ]
+    stated = Attributes(*sources, parsed.dataset)
     slope, intercept = stated.number("RescaleSlope"), stated.number("RescaleIntercept")
     return slope or 1.0, intercept or 0.0

@@ -117,7 +117,7 @@ class _Chunks:
         self._back: dict[int, list[_Placed]] = {}
 
     def parts(self, hands: int) -> Iterator[_Part]:
-        """Whole patients, by examination and path, for so many hands."""
+        """Whole examinations, patient by patient and in the order of paths, for so many hands."""
         headers, self._headers = self._headers, pl.DataFrame()
         by_patient = headers["patient_key"].arg_sort()
         ends = list(_ends(headers["patient_key"].gather(by_patient), CHUNK_ROWS))
@@ -128,7 +128,8 @@ class _Chunks:
             self._waiting[number] = chunk
             self._back[number] = []
             last = 0
-            for part_end in _ends(chunk["patient_key"], PART_ROWS, hands):
+            # Examinations are sorted one by one: a whole archive may be filed under one "ANON".
+            for part_end in _ends(_examined(chunk), PART_ROWS, hands):
                 yield _Part(last, number, chunk[last:part_end])
                 last = part_end
 
@@ -143,23 +144,28 @@ class _Chunks:
         return self._waiting.pop(placed.chunk).drop(EXAMINATION).with_columns(columns.get_columns())
 
 
-def _ends(patients: pl.Series, rows: int, hands: int = 1) -> Iterator[int]:
-    """Where to cut rows that are sorted by patient: whole patients, until there are enough rows.
+def _examined(rows: pl.DataFrame) -> pl.Series:
+    """Patient and examination of each row."""
+    return rows.select(pl.struct("patient_key", EXAMINATION)).to_series()
+
+
+def _ends(whose: pl.Series, rows: int, hands: int = 1) -> Iterator[int]:
+    """Where to cut rows that are sorted by whose they are: nobody's are parted, until there are enough rows.
 
     Many hands get fewer near the end, so that nobody waits long for another.
     """
     last, enough = 0, rows
-    for end in np.cumsum(patients.rle().struct.field("len").to_numpy()).tolist():
+    for end in np.cumsum(whose.rle().struct.field("len").to_numpy()).tolist():
         if hands > 1:
-            enough = min(rows, (len(patients) - last) // (2 * hands))
-        if end - last >= enough or end == len(patients):
+            enough = min(rows, (len(whose) - last) // (2 * hands))
+        if end - last >= enough or end == len(whose):
             yield end
             last = end
 
 
 def _sort_part(part: _Part, how: How) -> _Placed:
     headers = part.headers
-    lengths = headers.select(pl.struct("patient_key", EXAMINATION).rle()).to_series().struct.field("len")
+    lengths = _examined(headers).rle().struct.field("len")
     rows = headers.drop(EXAMINATION).to_dicts()
     stacks: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []

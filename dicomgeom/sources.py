@@ -6,44 +6,37 @@ archive by `archive!member`. Nothing is ever extracted to disk.
 
 from __future__ import annotations
 
-import functools
 import io
-import lzma
 import os
+import re
 import stat
-import struct
 import tarfile
-import threading
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
+from dicomgeom.archives import BROKEN_ARCHIVE, LARGEST_MEMBER_BYTES, entries, member_bytes, spelled
 from dicomgeom.errors import UnusableFile, WrongUse
 from dicomgeom.folder_marks import MARKS, WORKSPACE_REPORT, is_workspace, made_by_anatprep
-
-BROKEN_ARCHIVE: Final = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError,
-    struct.error, NotImplementedError,
-)  # fmt: skip
-"""What opening and unpacking a damaged archive may raise."""
 
 MEMBER_SEPARATOR: Final = "!"
 ARCHIVE_ENDINGS: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
+_ARCHIVE_AND_SEPARATOR: Final = re.compile(
+    f"(?:{'|'.join(map(re.escape, ARCHIVE_ENDINGS))}){MEMBER_SEPARATOR}", re.IGNORECASE | re.ASCII
+)
+
 LARGEST_RATIO: Final = 250
 """Members that unpack to more than this many times their size are decompression bombs."""
 
-LARGEST_MEMBER_BYTES: Final = 4 << 30
-"""Members that claim to unpack to more are not read: no MR image comes near."""
+SMALLEST_BOMB_BYTES: Final = 64 << 20
+"""Of smaller members the ratio says nothing: a black slice packs a thousandfold, and does no harm."""
 
 LARGEST_UNPACKED_BYTES: Final = 1 << 30
 """A compressed tar may always unpack to this much before its ratio is looked at."""
 
 MADE_BY_ANATPREP: Final = "made-by-anatprep"
-
-_archive_lock = threading.Lock()
 
 
 class FoundFile(NamedTuple):
@@ -114,18 +107,18 @@ def _in_folder(root: str, target: Path | None) -> Iterator[FoundFile]:
             with os.scandir(f"{root}/{below}") as scanned:
                 entries = sorted(scanned, key=_name_of)
         except OSError:
-            yield FoundFile(root, _spelled(below.rstrip("/")), 0, 0, refused="unreadable-folder")
+            yield FoundFile(root, spelled(below.rstrip("/")), 0, 0, refused="unreadable-folder")
             continue
         names = {entry.name for entry in entries if entry.name in MARKS}
         if identity == written or made_by_anatprep(f"{root}/{below}", names):
-            yield FoundFile(root, _spelled(below.rstrip("/")), 0, 0, refused=MADE_BY_ANATPREP)
+            yield FoundFile(root, spelled(below.rstrip("/")), 0, 0, refused=MADE_BY_ANATPREP)
             continue
         folders = []
         for entry in entries:
             if _is_folder(entry):
                 folders.append(f"{below}{entry.name}/")
             elif entry.name == WORKSPACE_REPORT and is_workspace(f"{root}/{below}"):
-                yield FoundFile(root, _spelled(below + entry.name), 0, 0, refused=MADE_BY_ANATPREP)
+                yield FoundFile(root, spelled(below + entry.name), 0, 0, refused=MADE_BY_ANATPREP)
             else:
                 yield from _entry(root, below + entry.name, entry)
         pending.extend(reversed(folders))
@@ -151,7 +144,7 @@ def _entry(root: str, path: str, entry: os.DirEntry[str]) -> Iterable[FoundFile]
     try:
         status = entry.stat()
     except OSError:
-        return (FoundFile(root, _spelled(path), 0, 0, refused="dead-link"),)
+        return (FoundFile(root, spelled(path), 0, 0, refused="dead-link"),)
     if path.isascii() and entry.is_file() and not path.lower().endswith(ARCHIVE_ENDINGS):
         return (FoundFile(root, path, status.st_size, status.st_mtime_ns),)  # nearly all of them
     return _file_or_members(root, path, status)
@@ -159,9 +152,9 @@ def _entry(root: str, path: str, entry: os.DirEntry[str]) -> Iterable[FoundFile]
 
 def _file_or_members(root: str, path: str, status: os.stat_result) -> Iterator[FoundFile]:
     if not stat.S_ISREG(status.st_mode):
-        yield FoundFile(root, _spelled(path), 0, status.st_mtime_ns, refused="not-a-file")
+        yield FoundFile(root, spelled(path), 0, status.st_mtime_ns, refused="not-a-file")
         return
-    found = FoundFile(root, _spelled(path), status.st_size, status.st_mtime_ns)
+    found = FoundFile(root, spelled(path), status.st_size, status.st_mtime_ns)
     if found.path != path:
         yield found._replace(refused="undecodable-name")
         return
@@ -174,11 +167,6 @@ def _file_or_members(root: str, path: str, status: os.stat_result) -> Iterator[F
         yield found._replace(refused="broken-archive")
 
 
-def _spelled(path: str) -> str:
-    """A path that tables can hold: bytes that are no text are written out."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _members(archive: FoundFile) -> Iterator[FoundFile]:
     file = Path(archive.root, archive.path)
     if file.name.lower().endswith(".zip"):
@@ -189,13 +177,16 @@ def _members(archive: FoundFile) -> Iterator[FoundFile]:
         return
     most_bytes = LARGEST_RATIO * archive.size_bytes + LARGEST_UNPACKED_BYTES
     with tarfile.open(file) as tar:
-        for entry in tar:
+        for entry, holder in entries(tar):
             if entry.offset_data > most_bytes:
                 yield archive._replace(refused="decompression-bomb")
                 return
-            if entry.isfile():
-                packed_bytes = 1024 if entry.issparse() else entry.size
-                yield _member(archive, entry.name, entry.size, packed_bytes)
+            if holder is not None:
+                packed_bytes = 1024 if holder.issparse() else holder.size
+                yield _member(archive, entry.name, holder.size, packed_bytes)
+            elif not entry.isdir():
+                refused = "dead-link" if entry.islnk() else "not-a-file"
+                yield _member(archive, entry.name, 0, 0)._replace(refused=refused)
 
 
 def _member(archive: FoundFile, name: str, size_bytes: int, packed_bytes: int) -> FoundFile:
@@ -203,18 +194,25 @@ def _member(archive: FoundFile, name: str, size_bytes: int, packed_bytes: int) -
     refused = ""
     if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
         refused = "path-climbs-out"
-    elif size_bytes > LARGEST_MEMBER_BYTES or size_bytes > LARGEST_RATIO * max(packed_bytes, 1024):
+    elif size_bytes > LARGEST_MEMBER_BYTES or (
+        size_bytes >= SMALLEST_BOMB_BYTES and size_bytes > LARGEST_RATIO * packed_bytes
+    ):
         refused = "decompression-bomb"
     elif name.lower().endswith(ARCHIVE_ENDINGS):
         refused = "archive-in-archive"
-    path = f"{archive.path}{MEMBER_SEPARATOR}{_spelled(name)}"
+    path = f"{archive.path}{MEMBER_SEPARATOR}{spelled(name)}"
     return FoundFile(archive.root, path, size_bytes, archive.modified_ns, refused)
 
 
 def is_member(path: str) -> bool:
     """Whether a path names a member of an archive."""
-    archive, separator, _ = path.partition(MEMBER_SEPARATOR)
-    return bool(separator) and archive.lower().endswith(ARCHIVE_ENDINGS)
+    return bool(_parted(path)[1])
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """An archive's path and its member's name, "" for a plain file: folders may hold the separator, too."""
+    found = _ARCHIVE_AND_SEPARATOR.search(path) if MEMBER_SEPARATOR in path else None
+    return (path[: found.end() - 1], path[found.end() :]) if found else (path, "")
 
 
 def open_file(root: str, path: str) -> BinaryIO:
@@ -226,10 +224,10 @@ def open_file(root: str, path: str) -> BinaryIO:
         When it is gone, unreadable, or no longer in its archive.
     """
     try:
-        if not is_member(path):
+        archive, member = _parted(path)
+        if not member:
             return open(Path(root, path), "rb")
-        archive, _, member = path.partition(MEMBER_SEPARATOR)
-        return io.BytesIO(_member_bytes(Path(root, archive), member, None))
+        return io.BytesIO(member_bytes(Path(root, archive), member, None))
     except (*BROKEN_ARCHIVE, KeyError, RuntimeError) as error:
         raise _cannot_open(error) from error
 
@@ -242,9 +240,9 @@ def open_start(root: str, path: str, size_bytes: int) -> BinaryIO:
     UnusableFile
         As `open_file`.
     """
-    archive, _, member = path.partition(MEMBER_SEPARATOR)
+    archive, member = _parted(path)
     try:
-        return io.BytesIO(_member_bytes(Path(root, archive), member, size_bytes))
+        return io.BytesIO(member_bytes(Path(root, archive), member, size_bytes))
     except (*BROKEN_ARCHIVE, KeyError, RuntimeError) as error:
         raise _cannot_open(error) from error
 
@@ -252,54 +250,3 @@ def open_start(root: str, path: str, size_bytes: int) -> BinaryIO:
 def _cannot_open(error: Exception) -> UnusableFile:
     detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return UnusableFile("cannot-open", str(detail), readable=False)
-
-
-def _member_bytes(archive: Path, member: str, most_bytes: int | None) -> bytes:
-    """The first `most_bytes` of a member (None: all), never more than it claims to hold."""
-    with _archive_lock:  # archive objects share one file position
-        opened = _opened_archive(str(archive), archive.stat().st_mtime_ns, os.getpid())
-        claimed_bytes, reader = opened.open(member)
-        with reader:
-            if claimed_bytes > LARGEST_MEMBER_BYTES:
-                raise KeyError(member)
-            return reader.read(claimed_bytes if most_bytes is None else min(most_bytes, claimed_bytes))
-
-
-class _Archive:
-    """An archive that stays open over its members.
-
-    A compressed tar can only be unpacked from its start. Members asked for in the order in
-    which they lie are read in one pass; its directory is read once, by name.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._zip: zipfile.ZipFile | None = None
-        self._tar: tarfile.TarFile | None = None
-        self._by_name: dict[str, tarfile.TarInfo] = {}
-        if path.lower().endswith(".zip"):
-            self._zip = zipfile.ZipFile(path)
-        else:
-            self._tar = tarfile.open(path)  # noqa: SIM115  stays open as long as the archive does
-            self._by_name = {entry.name: entry for entry in self._tar}
-
-    def __del__(self) -> None:
-        for opened in (self._zip, self._tar):
-            if opened is not None:
-                opened.close()
-
-    def open(self, member: str) -> tuple[int, IO[bytes]]:
-        """Size a member claims to have, and its bytes."""
-        if self._zip is not None:
-            return self._zip.getinfo(member).file_size, self._zip.open(member)
-        entry = self._by_name[member]
-        assert self._tar is not None
-        reader = self._tar.extractfile(entry) if entry.isfile() else None
-        if reader is None:
-            raise KeyError(member)
-        return entry.size, reader
-
-
-@functools.lru_cache(maxsize=4)
-def _opened_archive(archive: str, modified_ns: int, process: int) -> _Archive:
-    """Keep an archive open over its members; anew when it changed or in another process."""
-    return _Archive(archive)

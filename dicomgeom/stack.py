@@ -10,15 +10,16 @@ covered becomes a stack of its own, superseded by the chosen one.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from dicomgeom.catalogue import plane_of
 from dicomgeom.frames import FrameChoice, Row
 from dicomgeom.plane import Floats, ImagePlane
+from dicomgeom.row_planes import centres_mm, plane_of
 from dicomgeom.units import (
     IN_PLANE_TOLERANCE_DEG,
     PARALLEL_TOLERANCE_DEG,
@@ -54,7 +55,7 @@ GAP_FACTOR: Final = 1.75
 """A distance of neighbouring planes larger than this many usual ones means that a slice is missing."""
 
 REGULAR_SHEAR_DEG: Final = 1.0
-"""Angle between the normal and the line through the origins up to which a stack is not sheared."""
+"""Angle between the normal and the line through the middles up to which a stack is not sheared."""
 
 
 @dataclass
@@ -113,10 +114,24 @@ def build_stacks(rows: Sequence[Row], *, strict_frames: bool = False) -> list[St
     strict_frames
         Do not see through missing or per-file frames of reference across series.
     """
-    stacks = [
-        stack for alike in _alike(units_of(rows, strict_frames=strict_frames)) for stack in _join(alike)
-    ]
+    names = _names(rows)
+    units = units_of(rows, strict_frames=strict_frames)
+    stacks = [stack for alike in _alike(units) for stack in _join(alike, names)]
     return sorted(stacks, key=lambda stack: stack.stack_id)
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """What tells each image from all others: its UID, its path where it has none of its own, and whose it is.
+
+    One study may be filed under two patients. The patient stands for the hash of its key, which has no salt.
+    """
+    uids = [f"{row['sop_instance_uid']}#{row['frame']}" for row in rows]
+    times = Counter(uids)
+    return [
+        f"{uid if row['sop_instance_uid'] and times[uid] == 1 else (row['root'], row['path'], row['frame'])}"
+        f" of {row['split_position']!r}"
+        for row, uid in zip(rows, uids, strict=True)
+    ]
 
 
 def _alike(units: Sequence[Unit]) -> list[list[Unit]]:
@@ -172,7 +187,7 @@ def _same_contrast(unit: Unit, other: Unit) -> bool:
     return two <= BEATING_TR_RATIO * one and turn_deg <= BEATING_FLIP_DEG
 
 
-def _join(units: Sequence[Unit]) -> list[Stack]:
+def _join(units: Sequence[Unit], names: Sequence[str]) -> list[Stack]:
     """Units in order of preference -> stacks; what repeats planes already covered is superseded."""
     layers: list[list[Unit]] = []
     for unit in sorted(units, key=lambda unit: not _is_whole(unit, units)):  # stable: else as preferred
@@ -185,7 +200,7 @@ def _join(units: Sequence[Unit]) -> list[Stack]:
     stacks: list[Stack] = []
     for layer in layers:
         for part in _without_gaps(layer):
-            stack = _stack(part)
+            stack = _stack(part, names)
             covering = [other for other in stacks if _repeats(stack, other)]
             if covering:
                 stack.superseded_by = covering[0].stack_id
@@ -203,14 +218,13 @@ def _is_whole(unit: Unit, units: Sequence[Unit]) -> bool:
 
 def _coincide(unit: Unit, other: Unit) -> bool:
     normal = other.normal
-    first = np.array([np.dot(unit.rows[plane[0]]["origin_mm"], normal) for plane in unit.planes])
-    second = np.array([np.dot(other.rows[plane[0]]["origin_mm"], normal) for plane in other.planes])
+    first, second = unit.centres_mm @ normal, other.centres_mm @ normal
     return bool((np.abs(first[:, None] - second[None, :]) <= REPEAT_TOLERANCE_MM).any())
 
 
 def _repeats(stack: Stack, other: Stack) -> bool:
     """Whether most planes of a stack lie on planes of another."""
-    mine = np.array([np.dot(stack.rows[plane[0]]["origin_mm"], other.normal) for plane in stack.planes])
+    mine = centres_mm([stack.rows[plane[0]] for plane in stack.planes]) @ other.normal
     near = np.abs(mine[:, None] - other.positions_mm[None, :]).min(axis=1) <= REPEAT_TOLERANCE_MM
     return bool(near.mean() > 0.5)
 
@@ -218,7 +232,7 @@ def _repeats(stack: Stack, other: Stack) -> bool:
 def _without_gaps(layer: Sequence[Unit]) -> Iterator[list[Unit]]:
     """Split units of a layer where the distance along the normal is too large for one stack."""
     normal = layer[0].normal
-    ranked = sorted(layer, key=lambda unit: float(np.dot(unit.first["origin_mm"], normal)))
+    ranked = sorted(layer, key=lambda unit: float(unit.centres_mm[0] @ normal))
     part = [ranked[0]]
     end = _extent(ranked[0], normal)[1]
     for unit in ranked[1:]:
@@ -232,17 +246,17 @@ def _without_gaps(layer: Sequence[Unit]) -> Iterator[list[Unit]]:
 
 
 def _extent(unit: Unit, normal: Floats) -> tuple[float, float]:
-    positions = [float(np.dot(unit.rows[plane[0]]["origin_mm"], normal)) for plane in unit.planes]
-    return min(positions), max(positions)
+    positions = unit.centres_mm @ normal
+    return float(positions.min()), float(positions.max())
 
 
-def _stack(units: Sequence[Unit]) -> Stack:
+def _stack(units: Sequence[Unit], names: Sequence[str]) -> Stack:
     rows, normal = units[0].rows, units[0].normal
     planes = [plane for unit in units for plane in unit.planes]
-    positions = np.array([np.dot(rows[plane[0]]["origin_mm"], normal) for plane in planes])
+    positions = centres_mm([rows[plane[0]] for plane in planes]) @ normal
     ranked = np.argsort(positions, kind="stable")
     sources = sorted({unit.order.source for unit in units})
-    members = sorted(f"{rows[i]['sop_instance_uid']}#{rows[i]['frame']}" for plane in planes for i in plane)
+    members = sorted(names[i] for plane in planes for i in plane)
     stack = Stack(
         stack_id="st-" + hashlib.sha256("\n".join(members).encode()).hexdigest()[:12],
         rows=rows,
@@ -300,7 +314,7 @@ def regularity(stack: Stack) -> Regularity:
     gaps = np.diff(stack.positions_mm)
     spacing = float(np.median(gaps))
     deviation = float(np.abs(gaps - spacing).max())
-    along = np.subtract(stack.plane(len(stack.planes) - 1).origin_mm, stack.plane(0).origin_mm)
+    along = stack.plane(len(stack.planes) - 1).centre_mm - stack.plane(0).centre_mm
     across = np.linalg.norm(along - (along @ stack.normal) * stack.normal)
     shear_deg = float(np.degrees(np.arctan2(across, abs(along @ stack.normal))))
     even = deviation <= REGULAR_SPACING_FRACTION * spacing

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from io import BufferedReader
+from typing import Any, Final, cast
 
 from dicomgeom.errors import UnusableFile
 from dicomgeom.sources import open_file
@@ -41,6 +43,7 @@ def find_twins(rows: Sequence[Row]) -> Twins:
     for i, row in enumerate(rows):
         if row["sop_instance_uid"]:
             groups[row["sop_instance_uid"], row["frame"]].append(i)
+    content_of = cache(_content_hash)  # frames of a file ask for the same one
     left_out: dict[int, str] = {}
     shared = set()
     for identity, members in groups.items():
@@ -52,15 +55,17 @@ def find_twins(rows: Sequence[Row]) -> Twins:
         if len(at_place) > 1:
             shared.add(identity)
         for alike in at_place.values():
-            left_out |= _judged(rows, alike)
+            left_out |= _judged(rows, alike, content_of)
     return Twins(left_out, frozenset(shared))
 
 
-def _judged(rows: Sequence[Row], alike: Sequence[int]) -> dict[int, str]:
+def _judged(
+    rows: Sequence[Row], alike: Sequence[int], content_of: Callable[[str, str], str]
+) -> dict[int, str]:
     """Judge images of one identity, place and time: all but the first are left out."""
     if len(alike) == 1:
         return {}
-    contents = [_content_hash(rows[i]) for i in alike]
+    contents = [content_of(rows[i]["root"], rows[i]["path"]) for i in alike]
     return {i: "copy" if contents[n] in contents[:n] else "conflict" for n, i in enumerate(alike) if n > 0}
 
 
@@ -69,9 +74,10 @@ def _place_and_time(row: Row) -> tuple[Any, ...]:
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
-def _content_hash(row: Row) -> str:
+def _content_hash(root: str, path: str) -> str:
+    """Hash of a file; what cannot be read equals no other file."""
     try:
-        with open_file(row["root"], row["path"]) as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except UnusableFile:
-        return f"gone:{row['path']}"
+        with open_file(root, path) as file:
+            return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+    except (UnusableFile, OSError):  # a file that opens may still lie on a bad sector
+        return f"gone:{root}/{path}"

@@ -11,14 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dicomgeom.catalogue import plane_of
 from dicomgeom.cine import PhaseOrder, is_one_beat, order_phases
 from dicomgeom.frames import FrameChoice, Row, choose_frames
 from dicomgeom.plane import Floats
+from dicomgeom.row_planes import centres_mm, plane_of
 
 PARALLEL_TOLERANCE_DEG: Final = 1.0
 """Planes of one stack differ by less; a spine stack that tilts per disc level differs by more."""
@@ -34,6 +35,9 @@ LOCALIZER_SPREAD_DEG: Final = 30.0
 
 RELATIVE_TOLERANCE: Final = {"echo_time_ms": 0.03, "repetition_time_ms": 0.08, "inversion_time_ms": 0.10}
 """TE, TR and TI of one contrast differ by less: TR and TI follow the heart rate a little."""
+
+RECOVERY_RATIO: Final = 1.5
+"""Inversion times at one plane that differ by more were meant to: TI of one contrast hardly changes."""
 
 SPACING_TOLERANCE: Final = 1e-3
 """Pixel spacings of one grid differ by less: they are rounded, and hardly any are chosen so close."""
@@ -97,10 +101,14 @@ class Unit:
     def acquired_at(self) -> datetime:
         return max((self.rows[i]["acquired_at"] or datetime.min for i in self.members), default=datetime.min)
 
+    @cached_property
+    def centres_mm(self) -> Floats:
+        """Middle of the first image of each plane, shape (n, 3)."""
+        return centres_mm([self.rows[plane[0]] for plane in self.planes])
+
     @property
     def centre_mm(self) -> Floats:
-        centres = np.array([plane_of(self.rows[plane[0]]).centre_mm for plane in self.planes])
-        return np.asarray(centres.mean(axis=0))
+        return np.asarray(self.centres_mm.mean(axis=0))
 
 
 def units_of(rows: Sequence[Row], *, strict_frames: bool = False) -> list[Unit]:
@@ -172,7 +180,7 @@ def _units(
     units = []
     for members in _by_orientation(rows, group):
         axes = plane_of(rows[members[0]])
-        position = np.array([np.dot(rows[i]["origin_mm"], axes.normal) for i in members])
+        position = centres_mm([rows[i] for i in members]) @ axes.normal
         planes, positions_mm = _by_position(members, position)
         order = order_phases(rows, planes)
         units.append(
@@ -251,4 +259,15 @@ def _kind(unit: Unit) -> str:
         return stated
     if unit.n_phases == 1:
         return "static"
-    return "cine" if is_one_beat(unit.rows, unit.order) else "dynamic"
+    one_beat = is_one_beat(unit.rows, unit.order) and not _recovers(unit)
+    return "cine" if one_beat else "dynamic"
+
+
+def _recovers(unit: Unit) -> bool:
+    """Whether the images of a plane differ in inversion time, as those of a scout for it (Look-Locker) do.
+
+    Their inversion times follow each other so closely that they look like one contrast.
+    """
+    times_ms = [unit.rows[i]["inversion_time_ms"] for i in max(unit.planes, key=len)]
+    stated_ms = [time_ms for time_ms in times_ms if time_ms]
+    return bool(stated_ms) and max(stated_ms) > RECOVERY_RATIO * min(stated_ms)

@@ -23,6 +23,7 @@ import numpy as np
 from dicomgeom.heart import LONG_AXIS, ORTHOGONAL, TOWARD_APEX, WEIGHED, Heart, Place, Weighed, weigh
 from dicomgeom.overrides import Said
 from dicomgeom.plane import Floats
+from dicomgeom.row_planes import centres_mm
 from dicomgeom.stack import Stack
 from dicomgeom.view_names import BODY_VIEWS, LONG_AXIS_VIEWS, view_in_text
 
@@ -136,14 +137,8 @@ def _in_heart(stacks: Sequence[Stack], said: Mapping[str, Said]) -> dict[str, Ju
 
 def _middle_mm(stack: Stack) -> Floats:
     """Middle of the first and last image, mm LPS."""
-    middle = np.zeros(3)
-    for members in (stack.planes[0], stack.planes[-1]):
-        row = stack.rows[members[0]]
-        right = (row["columns"] - 1) / 2 * row["column_spacing_mm"]
-        down = (row["rows"] - 1) / 2 * row["row_spacing_mm"]
-        middle += np.asarray(row["origin_mm"])
-        middle += right * np.asarray(row["right"]) + down * np.asarray(row["down"])
-    return middle / 2
+    ends = [stack.rows[members[0]] for members in (stack.planes[0], stack.planes[-1])]
+    return np.asarray(centres_mm(ends).mean(axis=0))
 
 
 def _places(stacks: Sequence[Stack], middles: Mapping[str, Floats]) -> list[list[Stack]]:

@@ -6,14 +6,21 @@ with the task of a shard, and reads itself where the shard is written.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomgeom.errors import WrongUse
+
 BACKGROUND = "background"
 
+MOST_STRUCTURES: Final = 254
+"""Structures that fit into one byte a pixel: code 0 is the background, 255 is not annotated."""
+
+ELSEWHERE: Final = "segmentation-elsewhere"
+FRAME_UNCLEAR: Final = "segmentation-frame-unclear"
 FRAMES_NOT_CHOSEN: Final = "frames-not-chosen"
 IMAGE_LEFT_OUT: Final = "image-left-out"
 NO_IMAGE: Final = "label-map-without-image"
@@ -33,6 +40,8 @@ UNUSED_REASONS: Final[Mapping[str, str]] = {
     "not-a-segmentation": "a DICOM file of another kind (counted in files)",
     "not-dicom": "no DICOM file (counted in files)",
     "segmentation-broken": "a DICOM file that breaks off or cannot be taken apart (counted in files)",
+    ELSEWHERE: "what a DICOM SEG object draws has other planes or pixels than the image it names",
+    FRAME_UNCLEAR: "a DICOM SEG object names an image of several frames, and nothing tells which it means",
     "segmentation-fractional": "a DICOM SEG object of shares or probabilities (counted in files)",
     "segmentation-incomplete": "a DICOM SEG object without segments or frames (counted in files)",
     "segmentation-without-images": "a DICOM SEG object with frames that name no image (counted in files)",
@@ -116,3 +125,13 @@ def segment_order(names: Any) -> tuple[str, ...]:
     given = set(names) - {BACKGROUND}
     order = [name for name in CANONICAL if name in given]
     return (BACKGROUND, *order, *sorted(given - set(order)))
+
+
+def check_names(segment_names: Sequence[str], advice: str) -> None:
+    """Raise `WrongUse` for more names than there are codes; `advice` says what to do."""
+    found = len(segment_names) - 1
+    if found > MOST_STRUCTURES:
+        raise WrongUse(
+            f"found {found} names of structures, {MOST_STRUCTURES} fit: a pixel is one byte, where 0 is "
+            f"background and 255 not annotated; {advice}"
+        )

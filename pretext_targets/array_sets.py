@@ -8,6 +8,7 @@ number. Which end of the row is which side is unknown, so there is no linear loc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def plan_arrays(
     Raises
     ------
     WrongUse
-        When there is no such folder, or a table cannot be read.
+        When there is no such folder, a table cannot be read, or two arrays have one name.
     NothingUsable
         When it holds no array of the wanted view, or its tables tell of none of its exams.
     """
@@ -53,6 +54,7 @@ def plan_arrays(
         raise WrongUse(f"{folder} is no folder; give the folder of the data set")
     paths = sorted(folder.rglob(f"*{ENDING}"))
     wanted = [path for path in paths if _view_of(path.relative_to(folder), manifest) == protocol.carrier]
+    _refuse_namesakes([path.relative_to(folder) for path in wanted])
     tables = sorted(folder.glob("*.csv"))
     findings = read_findings(tables, salt) if tables else Findings((), {})
     slices: list[SliceLabels] = []
@@ -81,6 +83,16 @@ def plan_arrays(
     if findings.names and not any(set(one.findings) - {-1} for one in slices):
         raise of_no_exam(findings)
     return _plan(rows, slices, left_out, protocol, manifest, findings, salt)
+
+
+def _refuse_namesakes(paths: Sequence[Path]) -> None:
+    """Two exams of one name would become one patient and one stack."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if seen.setdefault(path.stem, path) != path:
+            raise WrongUse(
+                f"{seen[path.stem]} and {path} have one name, which is the exam's; give each exam its own"
+            )
 
 
 def _view_of(path: Path, manifest: DataManifest) -> str | None:

@@ -6,7 +6,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from dicomgeom.errors import IntegrityError, WrongVersion
 from pretext_targets.codecs import DEFAULT_COMPRESSION, Compression
@@ -37,8 +37,8 @@ class StoreAttributes(BaseModel):
     spacing_mm: float
     rows: int
     columns: int
-    examples: int
-    shard: int
+    examples: NonNegativeInt
+    shard: PositiveInt
     parts: tuple[Part, ...] = ("rasters",)
     compression: Compression = DEFAULT_COMPRESSION
     segment_names: tuple[str, ...] = ()

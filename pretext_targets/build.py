@@ -29,6 +29,7 @@ from pretext_targets.schema import Part
 from pretext_targets.shard import ShardTask
 from pretext_targets.store import DEFAULT_SHARD, first_files
 from pretext_targets.summary import BuildSummary, nothing_to_build, summary_of
+from pretext_targets.unknown_phases import numbered
 
 __all__ = ["BuildPlan", "BuildSummary", "build", "plan_build"]
 
@@ -198,6 +199,7 @@ def task_of(plan: BuildPlan, place: Place, attributes: StoreAttributes, shard: i
     before = plan.examples["place"][start - 1] if start else -1
     first_here = [place for place in places if place != before]
     skipped = plan.skipped_phases.filter(pl.col("place").is_in(first_here))
+    rows, skipped = _with_phases(rows, skipped, plan)
     local = {place: number for number, place in enumerate(places)}
     return ShardTask(
         place=place,
@@ -209,6 +211,23 @@ def task_of(plan: BuildPlan, place: Place, attributes: StoreAttributes, shard: i
     )
 
 
+def _with_phases(
+    rows: pl.DataFrame, skipped: pl.DataFrame, plan: BuildPlan
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The same rows, those of unknown phase numbered among all images of their slices, as in any shard."""
+    if not (rows["phase_index"].null_count() or skipped["phase_index"].null_count()):
+        return rows, skipped
+    places = pl.concat([rows["place"], skipped["place"]]).unique().to_list()
+    parts = [table.filter(pl.col("place").is_in(places)) for table in (plan.examples, plan.skipped_phases)]
+    image = ["place", "root", "path", "frame"]
+    phases = numbered(pl.concat(parts), ["place"]).select(*image, "phase_index").unique(image)
+    found = [
+        table.drop("phase_index").join(phases, on=image, how="left", maintain_order="left")
+        for table in (rows, skipped)
+    ]
+    return found[0], found[1]
+
+
 def _source(row: dict[str, Any], local: dict[int, int], plan: BuildPlan) -> Source:
     annotation = None
     if plan.segmentations is not None and row["segmentation"] is not None:
@@ -218,7 +237,7 @@ def _source(row: dict[str, Any], local: dict[int, int], plan: BuildPlan) -> Sour
         path=row["path"],
         frame=row["frame"],
         slice=local[row["place"]],
-        phase_index=-1 if row["phase_index"] is None else row["phase_index"],
+        phase_index=row["phase_index"],
         split=row["split"],
         annotation=annotation,
         tissue=None if plan.tissues is None else plan.tissues.find(row),

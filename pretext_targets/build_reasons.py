@@ -19,6 +19,7 @@ BAD_GEOMETRY: Final = "geometry"
 GRID_MISSES_IMAGE: Final = "grid-misses-image"
 SIZES_DIFFER: Final = "sizes-differ"
 AFFINES_DIFFER: Final = "affines-differ"
+SLICE_AXIS: Final = "slice-axis"
 
 LEFT_OUT_REASONS: Final[Mapping[str, str]] = {
     AFFINES_DIFFER: "NIfTI files of one subject lie elsewhere than one another, by affines that are believed",
@@ -28,13 +29,15 @@ LEFT_OUT_REASONS: Final[Mapping[str, str]] = {
     BAD_GEOMETRY: "planes from which no label follows: slices that do not ascend, a broken affine",
     GRID_MISSES_IMAGE: "no pixel of the grid lies on the image: --spacing-mm is far too large",
     choose.KIND: "of the view, but of a kind that the protocol does not admit",
-    "nifti-axes": "a NIfTI file of fewer than two or more than four axes",
+    "nifti-axes": "a NIfTI file of fewer than two or more than four axes, or with one of length 0",
     "nifti-broken": "a NIfTI file that cannot be read",
+    "nifti-pixels": "a NIfTI file whose pixels are colours or complex numbers",
     NO_LABEL: "no partner, and no place in a stack: nothing to learn from",
     choose.NO_ORIGINAL: "no original image of the scanner",
     OTHER_VIEW: "a file of another view than the protocol's (counted in files)",
     choose.SUPERSEDED: "acquired again later; the later one is taken",
     SIZES_DIFFER: "the files of one subject have different sizes",
+    SLICE_AXIS: "the third axis of a NIfTI file is not that of the slices of the protocol's view",
 }
 """Why images are no examples."""
 
@@ -54,6 +57,7 @@ PIXEL_REASONS: Final[Mapping[str, str]] = {
     "contour-broken": "its contour is no polygon of points x y",
     "nifti-axes": LEFT_OUT_REASONS["nifti-axes"],
     "nifti-broken": LEFT_OUT_REASONS["nifti-broken"],
+    "nifti-pixels": LEFT_OUT_REASONS["nifti-pixels"],
     "pixels-not-finite": "pixels that are infinite or no numbers",
     "segmentation-broken": "its DICOM SEG object cannot be decoded, or draws what it does not name",
     "segmentation-not-a-label-map": "its tissues are no label map of one byte a pixel",

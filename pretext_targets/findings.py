@@ -10,7 +10,8 @@ Three forms are read:
 
 Every row has as many cells as its heading, so that no finding is lost or put under another's name. Exams are
 looked up by study where the table names studies, else by patient, blanks around either left out; neither gets
-into a store.
+into a store. Where tables tell of an exam both ways, what they tell of its patient fills in the findings that
+they don't tell of its study.
 """
 
 from __future__ import annotations
@@ -80,9 +81,17 @@ class Findings:
     rows_of: Mapping[bytes, int] = field(default_factory=dict)
 
     def of(self, study_key: bytes, patient_key: bytes) -> tuple[int, ...]:
-        """Of one exam; all unknown where nothing is told."""
+        """Of one exam: what is told of its study, else of its patient, else unknown; finding by finding."""
         unknown = (UNKNOWN,) * len(self.names)
-        return self.of_key.get(study_key) or self.of_key.get(patient_key) or unknown
+        of_study, of_patient = (self.of_key.get(key, unknown) for key in (study_key, patient_key))
+        return tuple(
+            there if code == UNKNOWN else code for code, there in zip(of_study, of_patient, strict=True)
+        )
+
+    def filled_in(self, study_key: bytes, patient_key: bytes) -> bool:
+        """Whether an exam has findings of its patient beside those of its study."""
+        told = self.of(study_key, patient_key)
+        return self.of_key.get(study_key, told) != told
 
     def matched(self, keys: Collection[bytes]) -> Matched:
         """How much of it tells of exams with these salted keys, of studies and of patients."""

@@ -3,19 +3,26 @@
 It covers what the labels follow from (protocol, identities, planes, choices), not the labels
 themselves, so that it doesn't depend on rounding; and not the scanned root, so that a moved
 export can be finished elsewhere.
+
+Of a labelled set's files it covers every byte. An export of terabytes is not read to plan: its
+images count by path, frame, SOP Instance UID, length and place in the patient, so other pixels of
+the same length go unnoticed. Times of modification don't count: copying an export changes them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from dicomgeom.plane import ImagePlane
+from dicomgeom.progress import Progress
 from pretext_targets.choose import Choice, StackPlanes
+from pretext_targets.folder import record_of
 
 
 class Fingerprint:
@@ -51,6 +58,23 @@ def sha256_of(content: Any) -> str:
     one = Fingerprint()
     one.add(content)
     return one.sha256
+
+
+def content_of_images(
+    folder: Path, paths: Collection[str], planes: Iterable[ImagePlane], progress: Progress
+) -> list[Any]:
+    """What image files hold, and the planes they lie in, as plain JSON values.
+
+    Parameters
+    ----------
+    folder : Path
+        What the paths are relative to.
+    """
+    digests = []
+    for done, path in enumerate(sorted(paths)):
+        digests.append(record_of(folder / path).sha256)
+        progress("hashing images", done=done + 1, total=len(paths))
+    return [digests, [_numbers(plane) for plane in planes]]
 
 
 def _identity(stack: StackPlanes) -> list[Any]:

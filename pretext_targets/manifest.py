@@ -71,7 +71,7 @@ def read_row(where: Where | Place, shard: int) -> ManifestRow | None:
     Raises
     ------
     IntegrityError
-        When the row is there but broken.
+        When the row is there but broken, or is that of another shard.
     """
     place, name = place_of(where), row_name(shard)
     found = place.get(name)
@@ -79,7 +79,7 @@ def read_row(where: Where | Place, shard: int) -> ManifestRow | None:
         return None
     try:
         content = json.loads(found)
-        return ManifestRow(
+        row = ManifestRow(
             shard=int(content["shard"]),
             start=int(content["start"]),
             stop=int(content["stop"]),
@@ -93,6 +93,12 @@ def read_row(where: Where | Place, shard: int) -> ManifestRow | None:
         raise IntegrityError(
             f"{place}/{name} is broken; delete it and run the same build-targets again"
         ) from error
+    if row.shard != shard:
+        raise IntegrityError(
+            f"{place}/{name} says that it is the row of shard {row.shard}; "
+            "delete it and run the same build-targets again"
+        )
+    return row
 
 
 def _five(sums: Iterable[float]) -> Sums:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomgeom.errors import UnusableFile, WrongUse
+from pretext_targets.annotations import check_names
 
 ENDINGS = (".nii.gz", ".nii")
 OPEN_FILES = 4
@@ -23,6 +24,9 @@ OPEN_FILES = 4
 
 JUDGED_VOLUMES = 64
 """Volumes of label maps of which a process remembers whether they hold codes."""
+
+NUMBERS = "uif"
+"""Kinds of numpy's types that are one real number a voxel; colours and complex numbers are not."""
 
 ROUNDING = 1e-3
 """How far from a whole number a scaled label code may lie."""
@@ -46,7 +50,7 @@ def open_nifti(path: str) -> Any:
     Raises
     ------
     UnusableFile
-        When it is no NIfTI file of two to four axes.
+        When it is no NIfTI file of two to four axes, has no voxel, or holds no real numbers.
     """
     try:
         import nibabel
@@ -56,9 +60,19 @@ def open_nifti(path: str) -> Any:
         found: Any = nibabel.load(path)
     except Exception as error:  # gzip, header and file errors of every kind
         raise UnusableFile("nifti-broken", type(error).__name__) from error
-    if not 2 <= len(found.shape) <= 4:
-        raise UnusableFile("nifti-axes", f"{len(found.shape)} axes")
+    if not isinstance(found, nibabel.Nifti1Pair):  # CIFTI-2 has the ending, too, and no affine
+        raise UnusableFile("nifti-broken", type(found).__name__)
+    _check(found)
     return found
+
+
+def _check(opened: Any) -> None:
+    if not 2 <= len(opened.shape) <= 4:
+        raise UnusableFile("nifti-axes", f"{len(opened.shape)} axes")
+    if 0 in opened.shape:
+        raise UnusableFile("nifti-axes", "an axis of length 0")
+    if opened.get_data_dtype().kind not in NUMBERS:
+        raise UnusableFile("nifti-pixels", str(opened.get_data_dtype()))
 
 
 @lru_cache(maxsize=OPEN_FILES)
@@ -156,6 +170,9 @@ class NiftiLabels:
     places: Mapping[tuple[str, int], int]
     """(path of the image, frame) -> number in `drawn`; all lie under one root."""
     unused: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        check_names(self.segment_names, "name fewer in labels.codes of the manifest")
 
     def __len__(self) -> int:
         return len(self.places)

@@ -1,11 +1,15 @@
 """Labelled sets of NIfTI files: folders of images with label maps beside them.
 
 A label map has the name of its image with `_gt` at the end. The subject is what stands
-before the first `_`. Where a subject has its whole cine (a file of four axes, as `_4d` of
-ACDC, `_sa` of M&Ms, `_CINE` of M&Ms-2), all its frames become examples; those without a
-label map are not annotated. A label map of four axes annotates the volumes in which anything is
-drawn. A map called `frameNN` annotates the NNth volume of the cine, counted from 1; without a
-cine the volumes themselves are the examples.
+before the first `_`; of `case_001`, where the set has no other such word, it is both. Where a subject
+has its whole cine (a file of four axes, as `_4d` of ACDC, `_sa` of M&Ms), all its frames become examples;
+those without a label map are not annotated. A label map of four axes annotates the volumes in which
+anything is drawn. A map called `frameNN` annotates the NNth volume of the cine, counted from 1; without a
+cine the volumes themselves are the examples. ED and ES in a name are frames where the set tells which;
+else their volumes are a stack of two phases, beside that of the cine (`_CINE` of M&Ms-2).
+
+Each of several cines is a stack of its own, and so is each visit (folders of BIDS). A name in several
+folders, or volumes that differ by a number alone, could be of several people: they are refused.
 
 A label map whose affine says that it counts the voxels of its image the other way round along some
 axes (as programs write that turn files to RAS) is turned back, exactly. Where the affines of a set are
@@ -21,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -42,12 +46,13 @@ from pretext_targets.annotations import (
 from pretext_targets.boxes import NO_GEOMETRY
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.build_reasons import SIZES_DIFFER, reason_of
-from pretext_targets.fingerprint import Fingerprint, sha256_of
+from pretext_targets.fingerprint import Fingerprint, content_of_images, sha256_of
 from pretext_targets.label_codes import WITHOUT_CONTENT, UnnamedCodes, codes_of
 from pretext_targets.labels import SliceLabels
 from pretext_targets.nifti import NiftiAnnotation, NiftiLabels, open_nifti
 from pretext_targets.nifti_affines import Flips
 from pretext_targets.nifti_slices import slices_of, stack_id_of
+from pretext_targets.nifti_stacks import VolumeStack, stacks_of
 from pretext_targets.nifti_subjects import (
     Subject,
     Volume,
@@ -55,7 +60,6 @@ from pretext_targets.nifti_subjects import (
     maps_without_image,
     subjects_of,
     tells_pixel_size,
-    volumes_of,
     with_flips,
 )
 from pretext_targets.patient_facts import NOTHING_TOLD, PatientFacts, TableOfFacts, read_facts
@@ -102,7 +106,7 @@ def plan_nifti(
         progress("reading label maps", done=done + 1, total=len(subjects))
     if other:
         draft.left_out.append(("", None, other, OTHER_VIEW))
-    return draft.finish()
+    return draft.finish(progress)
 
 
 class _Draft:
@@ -137,48 +141,73 @@ class _Draft:
 
     def add(self, subject: Subject) -> None:
         """Add all slices and volumes of a subject."""
-        stack_id = stack_id_of(subject, self.protocol, self.manifest)
         if not subject.images:
             self.unused[NO_IMAGE] += len(subject.labels)
             return
+        facts = NOTHING_TOLD if self.facts is None else self.facts.of(subject.name)
         try:
             opened = {path: open_nifti(str(path)) for path in (*subject.images, *subject.labels)}
             shapes = {path: one.shape for path, one in opened.items()}
             if len({(*shape, 1)[:3] for shape in shapes.values()}) != 1:
                 raise UnusableFile(SIZES_DIFFER)
-            volumes = list(volumes_of(subject, shapes, self.folder))
-            volumes = with_flips(volumes, subject.images[0], opened, self.folder, believed=self.believed)
+            stacks = stacks_of(subject, shapes, self.folder, facts)
+        except (UnusableFile, GeometryError) as error:
+            stack_id = stack_id_of(subject, self.protocol, self.manifest)
+            self.left_out.append((stack_id, None, len(subject.images), reason_of(error)))
+            return
+        added = [self._add_stack(subject, stack, opened, facts) for stack in stacks]
+        if any(added):
+            volumes = [volume for stack in stacks for volume in stack.volumes]
+            self.unused[NO_IMAGE] += maps_without_image(subject, volumes, self.folder)
+            self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
+
+    def _add_stack(
+        self, subject: Subject, stack: VolumeStack, opened: Mapping[Path, Any], facts: PatientFacts
+    ) -> bool:
+        """Add a stack of a subject, or tell why it is left out."""
+        first = stack.images[0]  # gives all files of a stack their planes
+        stack_id = stack_id_of(subject, self.protocol, self.manifest, stack.name)
+        try:
+            volumes = with_flips(stack.volumes, first, opened, self.folder, believed=self.believed)
             labels = slices_of(
-                opened[subject.images[0]],
+                opened[first],
                 subject,
                 self.protocol,
                 self.manifest,
                 number=self._stacks,
+                stack_id=stack_id,
                 phases=len(volumes),
-                facts=NOTHING_TOLD if self.facts is None else self.facts.of(subject.name),
+                facts=facts,
                 salt=self.salt,
             )
         except (UnusableFile, GeometryError) as error:
-            self.left_out.append((stack_id, None, len(subject.images), reason_of(error)))
-            return
-        if not tells_pixel_size(opened[subject.images[0]]):  # all files of a subject get the first's planes
-            self.without_pixel_size += len(subject.images)
+            self.left_out.append((stack_id, None, len(stack.images), reason_of(error)))
+            return False
+        self.without_pixel_size += 0 if tells_pixel_size(opened[first]) else len(stack.images)
         self.turned += [(volume.path, volume.flips) for volume in volumes if any(volume.flips)]
-        self.unused[NO_IMAGE] += maps_without_image(subject, volumes, self.folder)
-        self.digests += [hashlib.sha256(path.read_bytes()).hexdigest() for path in subject.labels]
-        self._compare(volumes, labels[0][1].facts)
-        chosen = chosen_volumes(volumes, self.protocol.frames, labels[0][1].facts)
+        self._compare(volumes, facts)
+        chosen = chosen_volumes(volumes, self.protocol.frames, facts)
         if not chosen:
             self.untold.append(stack_id)
+        self._add_volumes(subject, volumes, labels, chosen or set(range(len(volumes))))
+        self._stacks += 1
+        return True
+
+    def _add_volumes(
+        self,
+        subject: Subject,
+        volumes: Sequence[Volume],
+        labels: Sequence[tuple[int, SliceLabels]],
+        chosen: Collection[int],
+    ) -> None:
         for place, volume in enumerate(volumes):
-            if volume.labels is not None and (not chosen or place in chosen):
+            if volume.labels is not None and place in chosen:
                 path, first = volume.labels
                 self.unnamed.add(str(self.folder / path), first, len(labels))
         for stored, one in labels:
             for place, volume in enumerate(volumes):
-                self._add_image(one, stored, volume, subject, taken=not chosen or place in chosen)
+                self._add_image(one, stored, volume, subject, taken=place in chosen)
             self.slices.append(one)
-        self._stacks += 1
 
     def _compare(self, volumes: Sequence[Volume], facts: PatientFacts) -> None:
         """Count whether the told phases are those that somebody labelled."""
@@ -217,7 +246,7 @@ class _Draft:
             }
         )
 
-    def finish(self) -> BuildPlan:
+    def finish(self, progress: Progress) -> BuildPlan:
         """The plan."""
         protocol, name = self.protocol, self.manifest.name
         if not self.rows or not self.places:
@@ -234,7 +263,10 @@ class _Draft:
         names = segment_order(self.codes.values())
         unused = {reason: count for reason, count in sorted(self.unused.items()) if count}
         examples, skipped = self._table(self.rows), self._table(self.skipped)
+        paths = {*examples["path"], *skipped["path"]}
+        images = content_of_images(self.folder, paths, [one.plane for one in self.slices], progress)
         fingerprint = Fingerprint()
+        fingerprint.add(images)
         described = self.manifest.model_dump(mode="json", exclude=WITHOUT_CONTENT)
         fingerprint.add([protocol.as_dict(), described, names, self.digests])
         fingerprint.add([hashed(self.salt, name).hex()])
@@ -261,7 +293,7 @@ class _Draft:
             ),
             phases_untold=tuple(self.untold),
             sha256=fingerprint.sha256,
-            parts_sha256=self._parts(described, examples, skipped),
+            parts_sha256=self._parts(described, images, examples, skipped),
             diagnosis_names=None if self.facts is None else self.facts.names,
             segmentations=NiftiLabels(names, tuple(self.digests), tuple(self.drawn), self.places, unused),
             annotations_unused=unused,
@@ -270,14 +302,18 @@ class _Draft:
         )
 
     def _parts(
-        self, described: Mapping[str, Any], examples: pl.DataFrame, skipped: pl.DataFrame
+        self,
+        described: Mapping[str, Any],
+        images: Sequence[Any],
+        examples: pl.DataFrame,
+        skipped: pl.DataFrame,
     ) -> dict[str, str]:
         """What the plan is made of: see `same_plan.PARTS`."""
         files = [
             one.drop("root", "segmentation", "split").to_dict(as_series=False) for one in (examples, skipped)
         ]
         parts = {
-            "files": sha256_of([files, [one.slice_distance_mm for one in self.slices]]),
+            "files": sha256_of([files, images, [one.slice_distance_mm for one in self.slices]]),
             "segmentations": sha256_of([self.digests, self.turned]),
             "manifest": sha256_of(described),
             "salt": sha256_of(hashed(self.salt, self.manifest.name).hex()),

@@ -22,6 +22,7 @@ def slices_of(
     manifest: DataManifest,
     *,
     number: int,
+    stack_id: str,
     phases: int,
     facts: PatientFacts,
     salt: bytes,
@@ -31,19 +32,19 @@ def slices_of(
     Parameters
     ----------
     opened : nibabel image
-        The subject's first, which gives all of them their planes.
+        The stack's first, which gives all of them their planes.
     number : int
         The stack's number in the plan.
     phases : int
-        Volumes of the subject.
+        Volumes of the stack.
     """
     assert manifest.labels is not None
     base = manifest.labels.base
-    stack_id = stack_id_of(subject, protocol, manifest)
     planes, placed, distance_mm = planes_of(opened, protocol, placed=manifest.geometry == "present")
     count = len(planes)
     order = range(count - 1, -1, -1) if base == "last" else range(count)
     key = f"{manifest.name}/{subject.name}"
+    visit = f"{key}/study/{subject.visit}" if subject.visit else f"{key}/study"
     labels = []
     for index, stored in enumerate(order):
         relative = index / (count - 1) if count > 1 else np.nan
@@ -64,7 +65,7 @@ def slices_of(
                     location=relative if counts else np.nan,
                     location_sine=float(np.sin(np.pi * min(relative, 1 - relative))),
                     patient_key=hashed(salt, key),
-                    study_key=hashed(salt, f"{key}/study"),
+                    study_key=hashed(salt, visit),
                     stack_key=hashed(salt, stack_id),
                     placed=placed,
                     slice_distance_mm=distance_mm,
@@ -75,6 +76,7 @@ def slices_of(
     return labels
 
 
-def stack_id_of(subject: Subject, protocol: Protocol, manifest: DataManifest) -> str:
-    """What a subject's stack is called in a plan."""
-    return f"{manifest.name}-{subject.name}-{protocol.carrier}"
+def stack_id_of(subject: Subject, protocol: Protocol, manifest: DataManifest, stack: str = "") -> str:
+    """What a stack of a subject is called in a plan: by visit and its own name where there are several."""
+    words = (manifest.name, subject.name, protocol.carrier, subject.visit, stack)
+    return "-".join(word for word in words if word)

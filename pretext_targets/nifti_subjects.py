@@ -5,9 +5,8 @@ The rules by which names are read stand in `nifti_sets.py`.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,17 +16,29 @@ import numpy as np
 
 from dicomgeom.data_manifest import DataManifest
 from dicomgeom.errors import UnusableFile
-from dicomgeom.plane import ImagePlane
-from pretext_targets.build_reasons import AFFINES_DIFFER
-from pretext_targets.nifti import is_nifti, read_nifti_slice, stem_of
-from pretext_targets.nifti_affines import AS_IT_IS, Flips, flips_between
+from dicomgeom.plane import ImagePlane, orthonormal_axes
+from pretext_targets.build_reasons import AFFINES_DIFFER, SLICE_AXIS
+from pretext_targets.nifti import is_nifti, stem_of
+from pretext_targets.nifti_affines import (
+    AS_IT_IS,
+    Flips,
+    affine_of,
+    flips_between,
+    has_code,
+    has_slices_last,
+    is_placeholder,
+)
+from pretext_targets.nifti_names import (
+    LABEL_ENDING,
+    numbered_word,
+    refuse_numbers,
+    refuse_strangers,
+    session_of,
+    subject_of,
+)
 from pretext_targets.patient_facts import PatientFacts
 from pretext_targets.phases import Frames, evenly_spread
 from pretext_targets.protocol import Protocol
-
-LABEL_ENDING = "_gt"
-
-FRAME_NAME = re.compile(r"frame(\d+)")
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI counts to the right-to-left and back-to-front other way round than DICOM."""
@@ -53,52 +64,50 @@ class Subject:
     name: str
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
+    visit: str = ""
+    """Folder and session, where there are several of one person."""
 
 
 def subjects_of(folder: Path, protocol: Protocol, manifest: DataManifest) -> tuple[list[Subject], int]:
-    """Subjects by name, and how many files belong to another view."""
-    found: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    other = 0
-    for path in sorted(path for path in folder.rglob("*") if is_nifti(path.name)):
-        stem = stem_of(path.name).removesuffix(LABEL_ENDING)
-        views = [view for pattern, view in manifest.views.items() if fnmatchcase(stem, pattern)]
-        if views[:1] == [protocol.carrier] or not manifest.views:
-            found[stem.split("_")[0], path.parent.relative_to(folder).as_posix()].append(path)
-        else:
-            other += 1
-    subjects = []
-    for (name, _), paths in sorted(found.items()):
-        labels = tuple(path for path in paths if stem_of(path.name).endswith(LABEL_ENDING))
-        subjects.append(Subject(name, tuple(path for path in paths if path not in labels), labels))
-    return subjects, other
+    """Subjects by name and visit, and how many files belong to another view.
 
-
-def volumes_of(subject: Subject, shapes: Mapping[Path, Sequence[int]], folder: Path) -> Iterator[Volume]:
-    """The volumes of a subject: all of its cine, then those that are none of the cine's.
-
-    Their label maps are taken to count voxels as they do: see `with_flips`.
+    Raises
+    ------
+    WrongUse
+        When nothing tells whether files are of one person or of several.
     """
-    slices = (*shapes[subject.images[0]], 1)[2]
-    map_of = {stem_of(path.name).removesuffix(LABEL_ENDING): path for path in subject.labels}
-    cines = [path for path in subject.images if len(shapes[path]) == 4 and shapes[path][3] > 1]
-    within_cine = set()
-    for cine in cines[:1]:
-        own = map_of.get(stem_of(cine.name))
-        for number in range(shapes[cine][3]):
-            drawn = None
-            if own is not None and _anything_drawn(own, number, slices):
-                drawn = own.relative_to(folder).as_posix(), number * slices
-            for stem, path in map_of.items():
-                if _phase_of(stem) == number:
-                    drawn = path.relative_to(folder).as_posix(), 0
-                    within_cine.add(stem)
-            yield Volume(cine.relative_to(folder).as_posix(), number * slices, number, drawn)
-    for path in subject.images:
-        stem = stem_of(path.name)
-        if path not in cines and stem not in within_cine:
-            own = map_of.get(stem)
-            drawn = None if own is None else (own.relative_to(folder).as_posix(), 0)
-            yield Volume(path.relative_to(folder).as_posix(), 0, _phase_of(stem), drawn)
+    paths = sorted(path for path in folder.rglob("*") if is_nifti(path.name))
+    stems = {path: stem_of(path.name).removesuffix(LABEL_ENDING) for path in paths}
+    wanted = [path for path in paths if _is_wanted(stems[path], protocol, manifest)]
+    words = {word for path in wanted if (word := numbered_word(stems[path]))}
+    found: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+    for path in wanted:
+        place = path.parent.relative_to(folder).as_posix()
+        found[subject_of(stems[path], words), place, session_of(stems[path])].append(path)
+    subjects = []
+    for (name, place, session), own in sorted(found.items()):
+        labels = tuple(path for path in own if stem_of(path.name).endswith(LABEL_ENDING))
+        images = tuple(path for path in own if path not in labels)
+        subjects.append(Subject(name, images, labels, f"{place} {session}".strip()))
+    return _told_apart(subjects, folder), len(paths) - len(wanted)
+
+
+def _is_wanted(stem: str, protocol: Protocol, manifest: DataManifest) -> bool:
+    views = [view for pattern, view in manifest.views.items() if fnmatchcase(stem, pattern)]
+    return views[:1] == [protocol.carrier] or not manifest.views
+
+
+def _told_apart(subjects: Sequence[Subject], folder: Path) -> list[Subject]:
+    """The subjects, with a visit where there are several of one person."""
+    visits: dict[str, list[Subject]] = defaultdict(list)
+    for subject in subjects:
+        visits[subject.name] += [subject] if subject.images else []
+    for name, own in visits.items():
+        places = sorted({one.images[0].parent.relative_to(folder).as_posix() for one in own})
+        refuse_strangers(name, places)
+        for one in own:
+            refuse_numbers(name, [stem_of(path.name) for path in one.images])
+    return [one if len(visits[one.name]) > 1 else replace(one, visit="") for one in subjects]
 
 
 def with_flips(
@@ -131,7 +140,7 @@ def with_flips(
 
     def flips(reference: Path, path: Path) -> Flips:
         columns, rows, slices = (*opened[reference].shape, 1)[:3]
-        affines = [np.asarray(opened[one].affine, dtype=np.float64) for one in (reference, path)]
+        affines = [affine_of(opened[one]) for one in (reference, path)]
         found = flips_between(affines[0], affines[1], (columns, rows, slices))
         if found is None and believed:
             raise UnusableFile(AFFINES_DIFFER, path.name)
@@ -168,19 +177,11 @@ def maps_without_image(subject: Subject, volumes: Sequence[Volume], folder: Path
     )
 
 
-def _phase_of(stem: str) -> int | None:
-    """Place in the heart cycle that a name states, counted from 0."""
-    found = FRAME_NAME.search(stem)
-    return int(found[1]) - 1 if found else None
-
-
-def _anything_drawn(path: Path, volume: int, slices: int) -> bool:
-    return any(read_nifti_slice(str(path), volume * slices + place).any() for place in range(slices))
-
-
 def tells_pixel_size(opened: Any) -> bool:
-    """Whether a file says how large its pixels are: an affine that is the identity says nothing."""
-    return not np.allclose(np.asarray(opened.affine, dtype=np.float64), np.eye(4))
+    """Whether a file says how large its pixels are: 1 mm along all axes is what programs write by default."""
+    if has_code(opened):
+        return not is_placeholder(affine_of(opened))
+    return any(step != 1 for step in opened.header.get_zooms()[:3])
 
 
 def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[ImagePlane], bool, float]:
@@ -194,19 +195,27 @@ def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[Im
         Its spacing is taken where the file has lost its own.
     placed : bool
         Whether the affines of this data set are to be believed.
+
+    Raises
+    ------
+    UnusableFile
+        When the third axis is not that of the slices.
+    GeometryError
+        When a believed affine has no planes with a right angle.
     """
     columns, rows, slices = (*opened.shape, 1)[:3]
-    affine = np.asarray(opened.affine, dtype=np.float64)
     lost = not tells_pixel_size(opened)
-    spacing = [protocol.spacing_mm] * 2 if lost else [float(one) for one in opened.header.get_zooms()[:2]]
-    placed = placed and not lost
-    matrix = RAS_TO_LPS @ affine if placed else np.diag([spacing[0], spacing[1], 1.0, 1.0])
+    steps = [float(one) for one in opened.header.get_zooms()[:3]]
+    spacing = [protocol.spacing_mm] * 2 if lost else steps[:2]
+    placed = placed and not lost and has_code(opened)
+    matrix = RAS_TO_LPS @ affine_of(opened) if placed else np.diag([spacing[0], spacing[1], 1.0, 1.0])
     across, along = (matrix[:3, axis] / np.linalg.norm(matrix[:3, axis]) for axis in (0, 1))
+    right, down, _ = orthonormal_axes(across, along)
     planes = [
         ImagePlane(
             origin_mm=(matrix @ np.array([0.0, 0.0, place, 1.0]))[:3],
-            right=across,
-            down=along,
+            right=right,
+            down=down,
             column_spacing_mm=spacing[0],
             row_spacing_mm=spacing[1],
             columns=int(columns),
@@ -215,5 +224,7 @@ def planes_of(opened: Any, protocol: Protocol, *, placed: bool) -> tuple[list[Im
         )
         for place in range(int(slices))
     ]
+    if not lost and not has_slices_last(planes[0], steps, len(planes), protocol.carrier, placed=placed):
+        raise UnusableFile(SLICE_AXIS)
     known = not placed and not lost and len(planes) > 1
-    return planes, placed, float(opened.header.get_zooms()[2]) if known else np.nan
+    return planes, placed, steps[2] if known else np.nan

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dicomgeom.catalogue import Catalogue, plane_of
+from dicomgeom.catalogue import Catalogue
 from dicomgeom.data_manifest import DataManifest, kept_data_manifest
 from dicomgeom.errors import GeometryError, NothingUsable
 from dicomgeom.progress import Progress, silent
+from dicomgeom.row_planes import plane_of
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.build_reasons import NO_LABEL, reason_of
 from pretext_targets.choose import NO_ORIGINAL, Choice, StackPlanes, carrier_verdicts, choose_partners
@@ -149,8 +150,14 @@ class _Draft:
         self.slices = [
             replace(one, findings=findings.of(one.study_key, one.patient_key)) for one in self.slices
         ]
-        self.hash.add([findings.names, findings.sha256])
-        self.parts["findings"] = findings.sha256
+        told: list[Any] = [findings.names, findings.sha256]
+        filled_in = [
+            one.findings for one in self.slices if findings.filled_in(one.study_key, one.patient_key)
+        ]
+        if filled_in:  # their findings don't follow from the tables' hash alone
+            told.append(filled_in)
+        self.hash.add(told)
+        self.parts["findings"] = sha256_of(told) if filled_in else findings.sha256
         if self.slices and not any(set(one.findings) - {UNKNOWN} for one in self.slices):
             raise of_no_exam(findings)
 

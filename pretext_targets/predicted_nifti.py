@@ -2,10 +2,14 @@
 
 Arrays are (column, row, slice, phase); the affine is RAS from the store's planes. A stack without a place in
 the patient gets its pixel spacing and nothing else (sform and qform code 0, "unknown").
+
+NIfTI has no word for an image that was not looked at, and background would be a claim. A slice without any
+image is not written; where a slice lacks some, the stack gets files for each phase, of the slices it has.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretext_targets.predicted import PredictedStack
+from pretext_targets.unknown_phases import name_of
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -46,18 +51,43 @@ def even_affine(matrices: NDArray[np.float64]) -> NDArray[np.float64] | None:
 def write_nifti(folder: Path, stack: PredictedStack) -> list[Path]:
     """Write the classes of a stack; returns the files, named by the key of the stack."""
     name = stack.stack_key.hex()
-    if not stack.placed:
-        return [_save(folder / f"{name}.nii.gz", stack.classes, None, stack.spacing_mm)]
-    affine = even_affine(stack.patient_from_pixel)
-    # A slice that is missing between two others leaves a gap that no affine can tell.
-    whole = np.array_equal(np.diff(stack.slices), np.ones(len(stack.slices) - 1))
-    if affine is not None and whole:
+    seen = _seen(stack, slice(None))
+    if seen.known.all():
+        return _write(folder, name, seen)
+    found = []
+    for moment, phase in enumerate(stack.phases):
+        if stack.known[moment].any():
+            found += _write(folder, f"{name}-phase{name_of(phase)}", _seen(stack, slice(moment, moment + 1)))
+    return found
+
+
+def _seen(stack: PredictedStack, moments: slice) -> PredictedStack:
+    """Some phases of a stack, and of its slices those of which any image is there then."""
+    there = np.flatnonzero(stack.known[moments].any(axis=0))
+    return replace(
+        stack,
+        slices=tuple(stack.slices[place] for place in there),
+        phases=stack.phases[moments],
+        classes=stack.classes[moments, there],
+        known=stack.known[moments, there],
+        patient_from_pixel=stack.patient_from_pixel[there],
+    )
+
+
+def _write(folder: Path, name: str, stack: PredictedStack) -> list[Path]:
+    """Write a stack of which all images are there."""
+    affine = even_affine(stack.patient_from_pixel) if stack.placed else None
+    # A slice that is missing between two others leaves a gap that no affine can tell. Without an affine
+    # nothing tells that the first is missing, either.
+    first = stack.slices[0] if stack.placed else 0
+    whole = stack.slices == tuple(range(first, first + len(stack.slices)))
+    if whole and (affine is not None or not stack.placed):
         return [_save(folder / f"{name}.nii.gz", stack.classes, affine, stack.spacing_mm)]
     return [
         _save(
             folder / f"{name}-{number:03d}.nii.gz",
             stack.classes[:, place : place + 1],
-            LPS_TO_RAS @ stack.patient_from_pixel[place],
+            LPS_TO_RAS @ stack.patient_from_pixel[place] if stack.placed else None,
             stack.spacing_mm,
         )
         for place, number in enumerate(stack.slices)

@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from dicomgeom.catalogue import Catalogue, plane_of
+from dicomgeom.catalogue import Catalogue
 from dicomgeom.plane import ImagePlane
 from dicomgeom.privacy import hashed
+from dicomgeom.row_planes import plane_of
 from dicomgeom.sources import open_file
 from pretext_targets.predicted import PredictedStack
 from pretext_targets.resample import resample_labels
+from pretext_targets.unknown_phases import name_of, numbered
 
 STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 CODES: Mapping[str, Code] = {
@@ -102,6 +104,8 @@ def write_segs(
 
 def _write_stack(folder: Path, images: pl.DataFrame, stack: PredictedStack, writer: Writer) -> list[Path]:
     groups: dict[tuple[str, int], list[_Source]] = {}
+    # A store numbers the images of unknown phase among those that it could hold.
+    images = numbered(images.filter(pl.col("role") == "original"), ["slice_index"])
     for row in images.sort("series_instance_uid", "phase_index", "slice_index").to_dicts():
         source = _source(row, stack)
         if source is not None:
@@ -109,7 +113,7 @@ def _write_stack(folder: Path, images: pl.DataFrame, stack: PredictedStack, writ
     series = {uid: number for number, uid in enumerate(dict.fromkeys(uid for uid, _ in groups))}
     found = []
     for (uid, phase), sources in groups.items():
-        path = folder / f"{stack.stack_key.hex()}-{series[uid]:02d}-{phase:03d}.dcm"
+        path = folder / f"{stack.stack_key.hex()}-{series[uid]:02d}-{name_of(phase)}.dcm"
         made = segmentation_of(sources, stack.segment_names, writer, SERIES_NUMBER + series[uid])
         made.save_as(path)
         found.append(path)

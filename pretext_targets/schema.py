@@ -94,7 +94,7 @@ SCHEMA: tuple[Field, ...] = (
     Field("study_key", ("example", "key_byte"), "uint8", 0, "salted hash of the study"),
     Field("stack_key", ("example", "key_byte"), "uint8", 0, "salted hash of the stack"),
     Field("slice_index", _E, "int32", -1, "place in the stack, 0 = base or lowest along its direction"),
-    Field("phase_index", _E, "int32", -1, "place in the heart cycle, 0 = first"),
+    Field("phase_index", _E, "int32", -1, "place in the heart cycle, 0 = first; below 0 where it is unknown"),
     Field("n_slices", _E, "int32", -1, "slices of the stack"),
     Field("n_phases", _E, "int32", -1, "phases of the stack"),
     Field("split", _E, "uint8", 255, "0 train, 1 validation, 2 test"),

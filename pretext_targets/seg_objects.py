@@ -1,16 +1,19 @@
-"""One DICOM segmentation object: what it names and annotates, and its frames.
+"""DICOM segmentation objects: those of a folder, what each names and annotates, and its pixels.
 
 A SEG object (DICOM PS3.3 A.51 BINARY, A.101 LABELMAP) names the images it annotates by SOP
 instance UID and, for multi-frame images, frame number. A referenced image for which it
-holds no frame is annotated as empty: writers leave empty frames out. Frames lie on the
-pixels of their image; they are never placed by their own geometry.
+holds no frame is annotated as empty: writers leave empty frames out. Which frames go onto
+an image, and how, is told by `seg_frames.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +24,12 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicomgeom.errors import UnusableFile
+from dicomgeom.errors import NothingUsable, UnusableFile
+from dicomgeom.progress import Progress
+from dicomgeom.quietness import quiet
 from pretext_targets.annotations import canonical_name
+from pretext_targets.seg_frames import Pick, SegFrame, frame_keys, frames_by_image, pick, sources_of
+from pretext_targets.tissue_table import FILE as TISSUE_TABLE
 
 SEG_CLASSES: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """SOP classes: Segmentation Storage, Label Map Segmentation Storage."""
@@ -45,6 +52,8 @@ class SegHeader:
     """Of its segments, the heart's by their own names."""
     images: tuple[ImageKey, ...]
     """What it annotates; those referenced without a frame are empty."""
+    frames: Mapping[str, tuple[SegFrame, ...]] = field(repr=False)
+    """Its frames, by the SOP instance UID of the images they name."""
 
 
 def read_header(path: Path) -> SegHeader:
@@ -67,10 +76,11 @@ def read_header(path: Path) -> SegHeader:
             raise UnusableFile("segmentation-fractional")
         if left < _pixel_bytes(header):
             raise UnusableFile("segmentation-broken", "it breaks off within its pixels")
-        if not all(map(_sources, header.PerFrameFunctionalGroupsSequence)):
+        if not all(map(sources_of, header.PerFrameFunctionalGroupsSequence)):
             # Its images would be taken for empty.
             raise UnusableFile("segmentation-without-images")
-        return SegHeader(frozenset(_names(header).values()), tuple(_annotated(header)))
+        names = frozenset(_names(header).values())
+        return SegHeader(names, tuple(_annotated(header)), frames_by_image(header))
     except UnusableFile:
         raise
     except InvalidDicomError as error:
@@ -89,27 +99,83 @@ def _pixel_bytes(header: pydicom.Dataset) -> int:
     return tag_and_length[syntax] + (pixels * int(header.BitsAllocated) + 7) // 8
 
 
+def read_objects(folder: Path, progress: Progress) -> tuple[list[tuple[str, Path, SegHeader]], Counter[str]]:
+    """Hash, path and header of every object under a folder, and why the other files are none.
+
+    Raises
+    ------
+    NothingUsable
+        When there is none.
+    """
+    paths = _files_under(folder)
+    objects: list[tuple[str, Path, SegHeader]] = []
+    unused: Counter[str] = Counter()
+    with quiet():
+        for done, path in enumerate(paths):
+            try:
+                objects.append((_digest(path), path, read_header(path)))
+            except UnusableFile as error:
+                unused[error.reason] += 1
+            progress("reading segmentations", done=done + 1, total=len(paths))
+    if not objects:
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(unused.items()))
+        raise NothingUsable(
+            f"{folder} holds no DICOM SEG object; found {len(paths)} other files{told and f' ({told})'}"
+        )
+    return objects, unused
+
+
+def _files_under(folder: Path) -> list[Path]:
+    """All files but those of tissue images: in the truth of a phantom they lie beside the segmentations."""
+    found: list[Path] = []
+    for top, below, names in os.walk(folder):
+        if TISSUE_TABLE in names and Path(top) != folder:
+            below.clear()
+        else:
+            found += [Path(top, name) for name in names]
+    return sorted(found)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnusableFile("unreadable", str(error)) from error
+
+
 def drawn_segments(
-    path: str, sop_instance_uid: str, frame: int | None
+    path: str, sop_instance_uid: str, frame: int | None, picks: Sequence[Pick] | None = None
 ) -> tuple[tuple[int, int], dict[str, NDArray[np.bool_]]]:
     """What an object draws on one image.
+
+    Parameters
+    ----------
+    path : str
+        The object.
+    sop_instance_uid, frame
+        The image; its frame None where it is meant as a whole.
+    picks : sequence of Pick, optional
+        Which frames go onto it, and how. Without, nobody knows the image's plane: frames that say
+        they are drawn on other pixels are refused.
 
     Returns
     -------
     size : tuple
-        Rows and columns.
+        Rows and columns of the object's frames as they are stored.
     masks : dict of bool array, shape (rows, columns)
         Segments of which the image shows at least one pixel, by name.
 
     Raises
     ------
     UnusableFile
-        When the object cannot be decoded, or draws a segment that it does not describe.
+        When the object cannot be decoded, draws a segment that it does not describe, or cannot be
+        laid over the image.
     """
     decoded = _decoded(path)
     masks: dict[str, NDArray[np.bool_]] = {}
-    for position, segment in decoded.of(sop_instance_uid, frame):
-        pixels = decoded.pixels[position]
+    for position, segment, turn in decoded.of(sop_instance_uid, frame) if picks is None else picks:
+        pixels = turn.of(decoded.pixels[position])
         if segment is not None and segment not in decoded.names:
             raise UnusableFile("segmentation-broken", f"no segment {segment}")
         if segment is None and (
@@ -137,7 +203,7 @@ def read_numbers(path: str, sop_instance_uid: str, frame: int) -> NDArray[np.uin
     found = decoded.of(sop_instance_uid, frame)
     if not found:
         return np.zeros(decoded.size, dtype=np.uint8)
-    position, segment = found[0]
+    position, segment, _ = found[0]
     if segment is not None or decoded.pixels.dtype != np.uint8:
         raise UnusableFile("segmentation-not-a-label-map")
     return np.array(decoded.pixels[position])
@@ -145,18 +211,18 @@ def read_numbers(path: str, sop_instance_uid: str, frame: int) -> NDArray[np.uin
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """All frames of an object, and the image each belongs to: position and, of a binary frame, segment."""
+    """All frames of an object, and the images they name."""
 
     size: tuple[int, int]
     pixels: NDArray[Any]
     names: Mapping[int, str]
-    frames: Mapping[ImageKey, list[tuple[int, int | None]]]
+    frames: Mapping[str, tuple[SegFrame, ...]]
     empty: frozenset[int]
     """Numbers of a label map that are no segment."""
 
-    def of(self, sop_instance_uid: str, frame: int | None) -> list[tuple[int, int | None]]:
-        """Frames of one image; where it is not told by frame, those of the image as a whole."""
-        return self.frames.get((sop_instance_uid, frame)) or self.frames.get((sop_instance_uid, None), [])
+    def of(self, sop_instance_uid: str, frame: int | None) -> tuple[Pick, ...]:
+        """What goes onto an image of which the plane is not known."""
+        return pick(self.frames.get(sop_instance_uid, ()), None, frame)
 
 
 @lru_cache(maxsize=OPEN_OBJECTS)
@@ -167,18 +233,9 @@ def _decoded(path: str) -> _Decoded:
     try:
         seg = segread(path)
         pixels = np.asarray(seg.get_stored_frames())
+        frames = frames_by_image(seg)
     except Exception as error:  # decoders raise anything on broken files
         raise UnusableFile("segmentation-broken", str(error).splitlines()[0] if str(error) else "") from error
-    label_map = str(seg.SegmentationType) == "LABELMAP"
-    frames: dict[ImageKey, list[tuple[int, int | None]]] = {}
-    for position, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        segment = None
-        if not label_map:
-            segment = int(_groups(seg, group, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber)
-        for source in _sources(group):
-            for frame in _frame_numbers(source):
-                image = str(source.ReferencedSOPInstanceUID), frame
-                frames.setdefault(image, []).append((position, segment))
     return _Decoded((int(seg.Rows), int(seg.Columns)), pixels, _names(seg), frames, _background(seg))
 
 
@@ -208,35 +265,13 @@ def _long_words(text: str) -> list[str]:
     return [word for word in re.findall(r"\w+", text.casefold()) if len(word) >= LONG_WORD]
 
 
-def _groups(seg: pydicom.Dataset, group: pydicom.Dataset, name: str) -> Any:
-    """A functional group of one frame, or the one all frames share."""
-    return group[name].value if name in group else seg.SharedFunctionalGroupsSequence[0][name].value
-
-
-def _sources(group: pydicom.Dataset) -> list[pydicom.Dataset]:
-    return [
-        source
-        for derivation in group.get("DerivationImageSequence", [])
-        for source in derivation.get("SourceImageSequence", [])
-    ]
-
-
-def _frame_numbers(source: pydicom.Dataset) -> list[int | None]:
-    """Referenced frames counted from 0; [None] where the image as a whole is meant."""
-    numbers = source.get("ReferencedFrameNumber")
-    if numbers is None:
-        return [None]
-    several = numbers if isinstance(numbers, Sequence) else [numbers]
-    return [int(number) - 1 for number in several]
-
-
 def _annotated(header: pydicom.Dataset) -> list[ImageKey]:
     """The images that an object annotates; those referenced without a frame are empty."""
     by_frame = [
-        (str(source.ReferencedSOPInstanceUID), frame)
+        image
         for group in header.PerFrameFunctionalGroupsSequence
-        for source in _sources(group)
-        for frame in _frame_numbers(source)
+        for source in sources_of(group)
+        for image in frame_keys(source)
     ]
     multi_frame = {uid for uid, frame in by_frame if frame is not None}
     whole = [

@@ -18,7 +18,7 @@ from pretext_targets.attributes import StoreAttributes, read_attributes
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
 from pretext_targets.lines import crossing_px
 from pretext_targets.manifest import ManifestRow, read_row, row_name
-from pretext_targets.places import Place, Where, place_of
+from pretext_targets.places import METADATA, Place, Where, place_of
 from pretext_targets.protocol import Protocol
 from pretext_targets.reader import StoreReader
 from pretext_targets.schema import STACK_STATISTICS, Field
@@ -93,9 +93,7 @@ def _broken_files(place: Place, attributes: StoreAttributes, progress: Progress)
 def _row_problems(place: Place, row: ManifestRow, attributes: StoreAttributes) -> Iterator[str]:
     if row.shard >= 0 and (row.start, row.stop) != attributes.range_of(row.shard):
         yield f"shard {row.shard} covers examples {row.start} to {row.stop}, not its own"
-    by_shard = [one for one in attributes.fields if one.name not in STACK_STATISTICS]
-    expected = {one.chunk_name(row.shard) for one in by_shard} if row.shard >= 0 else set()
-    for name in sorted(expected - set(row.files)):
+    for name in sorted(_files_of(row.shard, attributes) - set(row.files)):
         yield f"{name} is not listed by its row"
     for name, record in row.files.items():
         found = place.record(name)
@@ -103,6 +101,16 @@ def _row_problems(place: Place, row: ManifestRow, attributes: StoreAttributes) -
             yield f"{name} is missing"
         elif found != record:
             yield f"{name} has changed since it was written"
+
+
+def _files_of(shard: int, attributes: StoreAttributes) -> set[str]:
+    """What the row of a shard must list; of the store's own (-1) what exists once."""
+    fields = attributes.fields
+    if shard >= 0:
+        return {one.chunk_name(shard) for one in fields if one.name not in STACK_STATISTICS}
+    of_stacks = [one for one in fields if one.name in STACK_STATISTICS]
+    chunks = {one.chunk_name(number) for one in of_stacks for number in range(attributes.shards)}
+    return {METADATA, *(f"{one.name}/{METADATA}" for one in fields), *chunks}
 
 
 def _schema_problems(place: Place, one: Field, attributes: StoreAttributes) -> Iterator[str]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from dicomgeom.catalogue import Catalogue, plane_of
+from dicomgeom.catalogue import Catalogue
 from dicomgeom.errors import UnusableFile
 from dicomgeom.pixels import read_image
 from dicomgeom.privacy import hashed
 from dicomgeom.reasons import FILE_REASONS
+from dicomgeom.row_planes import plane_of
 from reporting import colours
 from reporting.evidence import OTHER_REASON, reason_words, shown_evidence, shown_reasons
 from reporting.facets import Facets

@@ -113,7 +113,8 @@ def _unusable_table(reader: StoreReader, unusable: Mapping[int, str]) -> Table:
         patient = short_key(bytes(reader.column("patient_key")[example]).hex())
         split = split_name(int(reader.column("split")[example]))
         place = f"slice {int(reader.column('slice_index')[example]) + 1}"
-        phase = f"phase {int(reader.column('phase_index')[example]) + 1}"
+        number = int(reader.column("phase_index")[example])
+        phase = f"phase {number + 1}" if number >= 0 else "phase unknown"
         rows.append((patient, split, f"{place}, {phase}", reason, UNUSABLE_REASONS.get(reason, "")))
         facets.append(Facets(split=split, reasons=(reason,), validity="unusable", patient=patient))
     left = len(unusable) - len(rows)

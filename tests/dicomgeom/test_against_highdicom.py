@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of
+from dicomgeom.catalogue import Catalogue, open_catalogue
 from dicomgeom.header import read_headers
 from dicomgeom.index import header_row, index
 from dicomgeom.plane import ImagePlane
+from dicomgeom.row_planes import plane_of
 from dicomgeom.sources import FoundFile
 from dicomgeom.stack import build_stacks
 from tests.helpers.dicom_files import mr_dataset

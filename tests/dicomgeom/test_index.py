@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pydicom
 import pytest
 
+from dicomgeom import sorting
 from dicomgeom.catalogue import TABLES, open_catalogue, schema_of, verify_catalogue
 from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.index import index
@@ -216,6 +218,57 @@ def test_lines_of_assumed_frames_are_marked_and_left_out_when_frames_are_strict(
     assert len(lines) > 0
     assert lines["frames_assumed"].all()
     assert len(open_catalogue(tmp_path / "strict").lines) == 0
+
+
+def test_images_filed_under_two_patients_are_counted_and_their_stacks_kept_apart(tmp_path: Path) -> None:
+    for patient in ("first", "second"):
+        for number in range(3):
+            names = {"PatientID": patient, "SOPInstanceUID": uid(5, number)}
+            write_mr(tmp_path / "export" / f"{patient}{number}", axial(8.0 * number), **names)
+    for _ in range(2):  # the second time only what is new is sorted
+        summary = index([tmp_path / "export"], tmp_path / "catalogue")
+        assert (summary.patients, summary.stacks, summary.of_several_patients) == (2, 2, 6)
+        stacks = open_catalogue(tmp_path / "catalogue").stacks
+        assert stacks["stack_id"].n_unique() == 2
+        assert verify_catalogue(tmp_path / "catalogue") == []
+        write_mr(tmp_path / "export" / "first0", axial(0.0), PatientID="first", SOPInstanceUID=uid(5, 0))
+
+
+def test_files_that_name_neither_patient_nor_study_are_not_one_patient(tmp_path: Path) -> None:
+    for number in range(2):
+        names = {"PatientID": "", "StudyInstanceUID": "", "SeriesInstanceUID": uid(3, number)}
+        write_mr(tmp_path / "export" / str(number) / "image", axial(3.0 * number), **names)
+    summary = index([tmp_path / "export"], tmp_path / "catalogue")
+    assert (summary.patients, summary.stacks) == (2, 2)
+    for number in range(2):
+        names = {"PatientID": "", "StudyInstanceUID": "", "SeriesInstanceUID": ""}
+        write_mr(tmp_path / "nameless" / str(number) / "image", axial(3.0 * number), **names)
+    assert index([tmp_path / "nameless"], tmp_path / "folders").patients == 2
+
+
+def test_an_archive_under_one_patient_is_sorted_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        study = {"StudyInstanceUID": uid(2, number), "FrameOfReferenceUID": uid(4, number)}
+        moment = {"StudyDate": f"2024010{number + 1}", "AcquisitionDateTime": f"2024010{number + 1}120000"}
+        for place in range(3):
+            file = tmp_path / "export" / f"{number}-{place}"
+            write_mr(file, axial(8.0 * place), PatientID="ANON", **study, **moment)
+    index([tmp_path / "export"], tmp_path / "whole")
+    monkeypatch.setattr("dicomgeom.sorting.PART_ROWS", 3)
+    parts: list[int] = []
+    sort = sorting._sort_part
+
+    def counted(part: Any, how: Any) -> Any:
+        parts.append(len(part.headers))
+        return sort(part, how)
+
+    monkeypatch.setattr(sorting, "_sort_part", counted)
+    index([tmp_path / "export"], tmp_path / "parts")
+    assert parts == [3, 3, 3, 3]
+    one, other = (open_catalogue(tmp_path / name) for name in ("whole", "parts"))
+    assert one.stacks.drop("patient_key").equals(other.stacks.drop("patient_key"))
 
 
 def test_an_empty_source_does_not_empty_a_catalogue(export: Path, tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from dicomgeom.catalogue import open_catalogue, verify_catalogue
-from dicomgeom.errors import HalfWritten, WrongUse
+from dicomgeom.catalogue import TABLES, open_catalogue, read_marker, verify_catalogue, write_catalogue
+from dicomgeom.errors import AnatprepError, HalfWritten, WrongUse
 from dicomgeom.index import index
 from tests.dicomgeom.test_views import exam
 from tests.helpers.catalogues import assert_same_tables
@@ -125,14 +128,71 @@ def test_a_file_that_could_not_be_opened_is_tried_again(export: Path, tmp_path: 
     away = export / "0-0"
     held = away.read_bytes()
     index([export], tmp_path / "catalogue")
-    before = open_catalogue(tmp_path / "catalogue").files
-    locked = before.with_columns(
+    opened = open_catalogue(tmp_path / "catalogue")
+    before, tables = opened.files, {name: getattr(opened, name) for name in TABLES}
+    tables["files"] = before.with_columns(
         pl.when(pl.col("path") == "0-0").then(pl.lit("cannot-open")).otherwise("reason").alias("reason")
     )
-    locked.write_parquet(tmp_path / "catalogue" / "files.parquet")
+    made_by = read_marker(tmp_path / "catalogue")["made_by"]
+    write_catalogue(tmp_path / "catalogue", opened.salt, tables, made_by)
     assert away.read_bytes() == held
     assert index([export], tmp_path / "catalogue").read == 1
     assert open_catalogue(tmp_path / "catalogue").files.equals(before)
+
+
+@pytest.mark.parametrize("name", ["files", "images", "stacks", "lines"])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_catalogue_whose_tables_were_damaged_is_made_anew(
+    name: str, damage: str, export: Path, tmp_path: Path
+) -> None:
+    index([export], tmp_path / "catalogue")
+    before = open_catalogue(tmp_path / "catalogue")
+    tables = {one: getattr(before, one) for one in TABLES}
+    table = tmp_path / "catalogue" / f"{name}.parquet"
+    whole = table.read_bytes()
+    table.unlink()
+    if damage == "truncated":
+        table.write_bytes(whole[: len(whole) // 2])
+    assert index([export], tmp_path / "catalogue").read == 24
+    after = open_catalogue(tmp_path / "catalogue")
+    for one, was in tables.items():
+        assert was.equals(getattr(after, one)), one
+    assert verify_catalogue(tmp_path / "catalogue") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "free"),
+    [(pl.exceptions.ComputeError("Invalid thrift"), 0), (OSError(errno.ENOSPC, "No space left"), 1 << 30)],
+)
+def test_a_full_disk_is_told_in_one_line_and_what_was_read_is_kept(
+    error: Exception, free: int, export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = tmp_path / "catalogue"
+
+    def fails(folder: Path, *_: Any) -> None:
+        (folder / ".new-0").mkdir()
+        raise error
+
+    with monkeypatch.context() as full:
+        full.setattr("dicomgeom.reading.JOURNAL_S", 0)
+        full.setattr("dicomgeom.index.write_catalogue", fails)
+        usage = type(shutil.disk_usage(tmp_path))(1 << 40, 1 << 40, free)
+        full.setattr("dicomgeom.full_disk.shutil.disk_usage", lambda folder: usage)
+        with pytest.raises(AnatprepError, match="is full; make room and run the same command again"):
+            index([export], catalogue)
+    assert not list(catalogue.glob(".new-*"))
+    assert index([export], catalogue).read == 0, "the journal had it all"
+
+
+def test_an_error_that_is_not_of_the_disk_is_no_full_disk(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise pl.exceptions.ComputeError("another mistake")
+
+    monkeypatch.setattr("dicomgeom.index.write_catalogue", fails)
+    with pytest.raises(pl.exceptions.ComputeError, match="another mistake"):
+        index([export], tmp_path / "catalogue")
 
 
 def test_a_second_index_of_the_same_catalogue_is_refused_while_one_runs(export: Path, tmp_path: Path) -> None:

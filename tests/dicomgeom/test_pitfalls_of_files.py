@@ -25,10 +25,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicomgeom.catalogue import open_catalogue, plane_of
+from dicomgeom.catalogue import open_catalogue
 from dicomgeom.errors import NothingUsable, UnusableFile
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
+from dicomgeom.row_planes import plane_of
 from tests.helpers.dicom_files import axial, mr_dataset, uid, write_mr
 from tests.helpers.exports import catalogue_of
 from tests.helpers.special_files import enhanced_dataset, item, save

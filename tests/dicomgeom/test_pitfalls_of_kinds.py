@@ -11,11 +11,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
-from dicomgeom.catalogue import plane_of
 from dicomgeom.errors import NothingUsable
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from dicomgeom.plane import ImagePlane
+from dicomgeom.row_planes import plane_of
 from tests.helpers.dicom_files import axial, mr_dataset, uid, write_mr
 from tests.helpers.exports import catalogue_of, sagittal, series, write_stack
 from tests.helpers.special_files import enhanced_dataset, grid_dataset, item, mosaic_dataset, save

@@ -12,10 +12,11 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of, verify_catalogue
+from dicomgeom.catalogue import Catalogue, open_catalogue, verify_catalogue
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
 from dicomgeom.plane import ImagePlane
+from dicomgeom.row_planes import plane_of
 from tests.helpers.real import real_exam
 
 pytestmark = pytest.mark.real

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomgeom.header import read_headers
 from dicomgeom.index import header_row
 from dicomgeom.plane import ImagePlane
+from dicomgeom.row_planes import centres_mm, plane_of
 from dicomgeom.sources import FoundFile
 from dicomgeom.stack import Stack, build_stacks, regularity
 from tests.helpers.dicom_files import axial, mr_dataset, uid
@@ -41,6 +43,63 @@ def test_one_slice_series_at_neighbouring_places_are_one_stack() -> None:
     (stack,) = build_stacks(rows_of(*images))
     assert (len(stack.planes), stack.n_phases, stack.kind) == (6, 4, "cine")
     np.testing.assert_allclose(np.diff(stack.positions_mm), 17.7)
+
+
+def turned(z_mm: float, degrees: float, side: int = 256, spacing_mm: float = 1.4) -> ImagePlane:
+    """A plane whose middle lies at (0, 0, z), turned about its middle line."""
+    turn = np.radians(degrees)
+    right, down = np.array([np.cos(turn), 0.0, np.sin(turn)]), np.array([0.0, 1.0, 0.0])
+    corner = np.array([0.0, 0.0, z_mm]) - (right + down) * spacing_mm * (side - 1) / 2
+    axes = np.concatenate([right, down]).round(9)
+    return ImagePlane.from_dicom(
+        corner.round(9).tolist(), axes.tolist(), [spacing_mm] * 2, side, side, uid(4)
+    )
+
+
+@given(st.lists(st.floats(-0.45, 0.45), min_size=3, max_size=7))
+def test_slices_turned_a_little_about_their_middles_keep_their_distances(turns: list[float]) -> None:
+    images = [im for n, turn in enumerate(turns) for im in cine(turned(10.0 * n, turn), **series(n))]
+    (stack,) = build_stacks(rows_of(*images))
+    np.testing.assert_allclose(np.diff(stack.positions_mm), 10.0, rtol=1e-3)
+    measured = regularity(stack)
+    assert measured.regular
+    assert "gap" not in stack.reasons
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.3, 0.5, 0.9])
+def test_a_repeat_turned_a_little_about_its_middle_is_a_repeat(turn: float) -> None:
+    first = [im for n in range(8) for im in cine(turned(10.0 * n, 0.0), **series(1))]
+    again = [im for n in range(8) for im in cine(turned(10.0 * n, turn), **series(2))]
+    stacks = build_stacks(rows_of(*first, *again))
+    assert [len(stack.planes) for stack in stacks] == [8, 8]
+    assert [bool(stack.superseded_by) for stack in stacks].count(True) == 1
+
+
+def test_middles_of_rows_are_those_of_their_planes() -> None:
+    rows = rows_of(*cine(turned(30.0, 20.0, side=64)), *cine(axial(4.0)))
+    planes = [plane_of(row).centre_mm for row in rows]
+    np.testing.assert_allclose(centres_mm(rows), planes, atol=1e-9)
+
+
+def test_stacks_have_ids_of_their_own_where_images_have_no_uids_and_studies_two_patients() -> None:
+    images = [image for n in range(3) for image in cine(axial(200.0 * n), **series(n))]
+    rows = rows_of(*images)
+    for row in rows:
+        row["sop_instance_uid"] = ""
+    stacks = build_stacks(rows)
+    assert len({stack.stack_id for stack in stacks}) == len(stacks) == 3
+    other = [row | {"split_position": 0.5} for row in rows]
+    assert not {stack.stack_id for stack in build_stacks(other)} & {stack.stack_id for stack in stacks}
+    same = [row | {"patient_key": "another salt"} for row in rows]
+    assert [stack.stack_id for stack in build_stacks(same)] == [stack.stack_id for stack in stacks]
+
+
+def test_a_scout_for_the_inversion_time_is_no_cine() -> None:
+    images = [
+        (axial(0.0), {**series(1), "TriggerTime": time, "InversionTime": time, "NominalInterval": 900})
+        for time in 85.0 + 27.5 * np.arange(30)
+    ]
+    assert {stack.kind for stack in build_stacks(rows_of(*images))} <= {"dynamic", "static", "localizer"}
 
 
 def test_two_contrasts_at_the_same_places_are_two_stacks() -> None:

@@ -97,3 +97,12 @@ def test_a_knee_is_diagnosed_from_arrays_at_the_command_line(folder: Path, tmp_p
     pairs = [word for setting in settings for word in ("--set", setting)]
     train = ["train", "diagnose-knee", "--store", str(store), "-o", str(tmp_path / "run"), *pairs, "--json"]
     assert run(train) == EXIT_DONE
+
+
+def test_two_arrays_of_one_name_are_refused(grid: Protocol, folder: Path) -> None:
+    given = next(path for path in folder.rglob("*.npy") if path.parent.name == "sagittal")
+    other = folder / "other" / "sagittal" / given.name
+    other.parent.mkdir(parents=True)
+    other.write_bytes(given.read_bytes())
+    with pytest.raises(WrongUse, match="have one name, which is the exam's"):
+        plan_arrays(folder, grid, load_data_manifest("mrnet"))

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicomgeom.catalogue import Catalogue, open_catalogue, plane_of
+from dicomgeom.catalogue import Catalogue, open_catalogue
 from dicomgeom.errors import WrongUse
 from dicomgeom.index import index
 from dicomgeom.pixels import read_image
+from dicomgeom.row_planes import plane_of
 from pretext_targets.build import BuildPlan, build, plan_build
 from pretext_targets.drawing import draw_boxes, draw_heatmaps, heatmap_codes
 from pretext_targets.folder import WORKING

@@ -45,6 +45,22 @@ def test_a_study_counts_before_its_patient(tmp_path: Path) -> None:
     assert found.of(hashed(SALT, "1.2.5"), hashed(SALT, "A1")) == (-1,)
 
 
+def test_what_is_told_of_the_patient_fills_in_what_is_not_told_of_the_study(tmp_path: Path) -> None:
+    studies = table(tmp_path, "study_instance_uid,acl,tear\n1.2.3,1,\n1.2.4,,0\n", "acl.csv")
+    patients = table(tmp_path, "patient_id,meniscus,tear\nA1,0,1\nA2,1,\n", "men.csv")
+    found = read_findings([studies, patients], SALT)
+    assert found.names == ("acl", "tear", "meniscus")
+
+    def told(study: str, patient: str) -> tuple[int, ...]:
+        return found.of(hashed(SALT, study), hashed(SALT, patient))
+
+    assert told("1.2.3", "A1") == (1, 1, 0)
+    assert told("1.2.4", "A1") == (-1, 0, 0), "the study's word counts before the patient's"
+    assert told("1.2.4", "A2") == (-1, 0, 1)
+    assert told("1.2.3", "A3") == (1, -1, -1)
+    assert told("1.2.5", "A2") == (-1, -1, 1)
+
+
 def test_the_three_files_of_mrnet_make_one_table(tmp_path: Path) -> None:
     paths = [
         table(tmp_path, "0000,1\n0001,1\n", "train-abnormal.csv"),
@@ -126,6 +142,21 @@ def test_every_image_of_an_exam_gets_its_findings_and_the_hash_knows_them(
     assert told.sha256 != plan.sha256
     for file in (tmp_path / "store.zarr").rglob("*"):
         assert not file.is_file() or b"somebody else" not in file.read_bytes()
+
+
+def test_findings_by_study_and_by_patient_meet_in_a_plan_and_the_hash_knows_it(
+    catalogue: Catalogue, protocol: Protocol, tmp_path: Path
+) -> None:
+    studies = catalogue.images["study_instance_uid"].unique().to_list()
+    rows = "".join(f"{study},1\n" for study in studies)
+    acl = table(tmp_path, f"study_instance_uid,acl\n{rows}", "acl.csv")
+    meniscus = table(tmp_path, f"patient_id,meniscus\n{ONE},1\n{OTHER},0\n", "men.csv")
+    findings = read_findings([acl, meniscus], catalogue.salt)
+    plan = plan_build(catalogue, protocol, findings=findings)
+    assert {one.findings for one in plan.slices} == {(1, 1), (1, 0)}
+    assert plan.parts_sha256["findings"] != findings.sha256
+    alone = read_findings([acl], catalogue.salt)
+    assert plan_build(catalogue, protocol, findings=alone).parts_sha256["findings"] == alone.sha256
 
 
 def test_a_table_of_other_exams_is_refused(catalogue: Catalogue, protocol: Protocol, tmp_path: Path) -> None:

@@ -41,8 +41,22 @@ def test_the_only_slice_has_no_other_way_round() -> None:
 
 
 def test_lost_affines_compare_with_anything() -> None:
-    flat = np.diag([1.0, 1.0, 0.0, 1.0])
-    for lost in (np.eye(4), flat, np.full((4, 4), np.nan)):
+    flat, of_simpleitk = np.diag([1.0, 1.0, 0.0, 1.0]), np.diag([-1.0, -1.0, 1.0, 1.0])
+    for lost in (np.eye(4), of_simpleitk, flat, np.full((4, 4), np.nan)):
         assert is_lost(lost)
         assert flips_between(oblique(), lost, SHAPE) == flips_between(lost, oblique(), SHAPE) == (False,) * 3
     assert not is_lost(oblique())
+    assert flips_between(np.eye(4), of_simpleitk, SHAPE) == (False,) * 3
+
+
+def test_voxels_of_one_mm_elsewhere_than_at_the_origin_have_a_place() -> None:
+    moved = np.eye(4)
+    moved[:3, 3] = 0, -3, 0
+    assert not is_lost(moved)
+
+
+def test_a_program_that_turned_a_file_with_a_placeholder_is_told_by_its_flips() -> None:
+    image = nibabel.Nifti1Image(np.zeros(SHAPE), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    turned = nibabel.as_closest_canonical(image)
+    assert flips_between(image.affine, turned.affine, SHAPE) == (True, True, False)
+    assert flips_between(turned.affine, image.affine, SHAPE) == (True, True, False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,48 @@ def test_a_stack_without_a_place_claims_none(tmp_path: Path) -> None:
     assert read.GetSize() == (9, 7, 3)
     assert read.GetSpacing() == pytest.approx((1.5, 1.5, 1.0))
     assert {read.GetMetaData("qform_code"), read.GetMetaData("sform_code")} == {"0"}
+
+
+def lacking(predicted: PredictedStack, *places: tuple[int, int]) -> PredictedStack:
+    """The stack without images at (phase, slice)."""
+    known = predicted.known.copy()
+    known[tuple(np.transpose(places))] = False
+    return replace(predicted, known=known, classes=np.where(known[..., None, None], predicted.classes, 0))
+
+
+def test_an_image_that_was_not_seen_is_in_no_file(tmp_path: Path) -> None:
+    predicted = lacking(stack(matrices(4), (0, 1, 2, 3), phases=4), (1, 3), (2, 1), (3, 0))
+    found = {path.name[33:]: SimpleITK.ReadImage(str(path)) for path in write_nifti(tmp_path, predicted)}
+    gap = [f"phase002-00{number}.nii.gz" for number in (0, 2, 3)]
+    assert list(found) == ["phase000.nii.gz", "phase001.nii.gz", *gap, "phase003.nii.gz"]
+    for name, phase, slices in (
+        ("phase000", 0, [0, 1, 2, 3]),
+        ("phase001", 1, [0, 1, 2]),
+        ("phase002-002", 2, [2]),
+        ("phase003", 3, [1, 2, 3]),
+    ):
+        read = found[f"{name}.nii.gz"]
+        assert np.array_equal(SimpleITK.GetArrayFromImage(read), predicted.classes[phase, slices])
+        expected = predicted.patient_from_pixel[slices[0]] @ [4.0, 5.0, 0.0, 1.0]
+        assert read.TransformIndexToPhysicalPoint((4, 5, 0)) == pytest.approx(expected[:3], abs=1e-3)
+
+
+def test_a_slice_without_any_image_is_left_out_of_the_file(tmp_path: Path) -> None:
+    predicted = lacking(stack(matrices(4), (0, 1, 2, 3)), (0, 0), (1, 0))
+    (path,) = write_nifti(tmp_path, predicted)
+    read = SimpleITK.ReadImage(str(path))
+    assert np.array_equal(SimpleITK.GetArrayFromImage(read), predicted.classes[:, 1:])
+    point = read.TransformIndexToPhysicalPoint((4, 5, 0, 0))[:3]
+    assert point == pytest.approx((matrices(4)[1] @ [4.0, 5.0, 0.0, 1.0])[:3], abs=1e-3)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_without_a_place_slices_that_begin_late_or_leave_a_gap_get_a_file_each(
+    lost: int, tmp_path: Path
+) -> None:
+    predicted = lacking(stack(np.full((3, 4, 4), np.nan), (0, 1, 2), phases=1), (0, lost))
+    names = [path.name[33:] for path in write_nifti(tmp_path, predicted)]
+    assert names == [f"{number:03d}.nii.gz" for number in (0, 1, 2) if number != lost]
 
 
 def test_tilted_slices_have_no_common_affine() -> None:

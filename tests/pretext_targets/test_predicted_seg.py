@@ -6,8 +6,9 @@ import highdicom as hd
 import numpy as np
 import pytest
 
-from dicomgeom.catalogue import Catalogue, plane_of
+from dicomgeom.catalogue import Catalogue
 from dicomgeom.privacy import hashed
+from dicomgeom.row_planes import plane_of
 from pretext_targets.labelled import index_segmentations, read_labels
 from pretext_targets.predicted import PredictedStack
 from pretext_targets.predicted_seg import Writer, write_segs

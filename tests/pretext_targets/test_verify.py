@@ -109,6 +109,47 @@ def test_a_row_that_forgot_a_file_is_found(store: Path) -> None:
     assert "image/c/1/0/0 is not listed by its row" in verify_store(store)[0]
 
 
+def test_a_row_under_the_name_of_another_is_found_and_no_build_takes_it_for_done(
+    store: Path, plan: BuildPlan
+) -> None:
+    rows = store / "manifest"
+    shutil.copy(rows / "000001.json", rows / "000000.json")
+    (problem,) = verify_store(store)
+    assert "000000.json says that it is the row of shard 1; delete it and run the same" in problem
+    with pytest.raises(IntegrityError, match="is the row of shard 1"):
+        build(plan, store, shard=SHARD)
+    (rows / "000000.json").unlink()
+    assert build(plan, store, shard=SHARD).shards_written == 1
+    assert verify_store(store) == []
+
+
+@pytest.mark.parametrize("name", ["stack_mean/c/3", "stack_max/c/0", "image/zarr.json", "zarr.json"])
+def test_a_row_of_the_store_that_forgot_a_file_is_found_and_mended_by_the_advice(
+    store: Path, plan: BuildPlan, name: str
+) -> None:
+    row = read_row(store, -1)
+    assert row is not None
+    write_row(place_of(store), replace(row, files={one: row.files[one] for one in row.files if one != name}))
+    if name != "zarr.json":
+        (store / name).unlink()
+    remedy = "delete manifest/store.json and run the same build-targets again"
+    assert verify_store(store) == [f"{name} is not listed by its row; {remedy}"]
+    (store / "manifest" / "store.json").unlink()
+    build(plan, store, shard=SHARD)
+    assert verify_store(store) == []
+    assert read_row(store, -1) == row
+
+
+@pytest.mark.parametrize(("key", "value"), [("shard", 0), ("shard", -4), ("examples", -1)])
+def test_sizes_that_no_store_can_have_are_told_in_one_line(store: Path, key: str, value: int) -> None:
+    marker = json.loads((store / "zarr.json").read_text())
+    marker["attributes"]["anatprep"][key] = value
+    (store / "zarr.json").write_text(json.dumps(marker))
+    with pytest.raises(IntegrityError, match=rf"its description is broken \({key}\)") as told:
+        verify_store(store)
+    assert "\n" not in str(told.value)
+
+
 def test_other_versions_and_no_store_at_all_are_errors(store: Path, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="not an anatprep store"):
         verify_store(tmp_path / "nowhere")
