@@ -52,12 +52,22 @@ def diagnose(
     whose = "manual segmentations" if run is None else str(run)
     screen.heading(f"{whose} on {store}, {split.value} patients")
     screen.say(f"a forest of {counted(found['trained_on'], 'training patient')}, manual segmentations")
+    _show_left_out(screen, "training patients", found["trained_without"])
     if found["left_out"]:
         screen.say(f"note: no training patient has {', '.join(found['left_out'])}: the forest does without")
     for kind in ("automatic", "manual"):
         if kind in found:
             _show(screen, kind, found[kind], found["classes"])
-    screen.finish(found)
+    tested = [found[kind]["volumes_left_out"] for kind in ("automatic", "manual") if kind in found]
+    screen.finish(found, skipped=any((found["trained_without"], *tested)))
+
+
+def _show_left_out(screen: Screen, whose: str, volumes: int) -> None:
+    if volumes:
+        screen.say(
+            f"note: {counted(volumes, 'volume')} of {whose} with images left out, whose pixels cannot be "
+            "used: taken for neither end-diastole nor end-systole"
+        )
 
 
 def _show(screen: Screen, kind: str, tested: dict[str, Any], classes: list[str]) -> None:
@@ -65,6 +75,7 @@ def _show(screen: Screen, kind: str, tested: dict[str, Any], classes: list[str])
     ranges = tested["auc_interval"]
     rows = [(name, area, range_of(ranges.get(name))) for name, area in tested["auc"].items()]
     screen.say(f"{kind} segmentations of {patients}, {tested['accuracy']:.1%} diagnosed rightly")
+    _show_left_out(screen, "these patients", tested["volumes_left_out"])
     screen.table(("area under the ROC curve", "value", "95 %"), rows)
     screen.table(
         ("true", *classes),

@@ -35,7 +35,9 @@ def evaluate(
         typer.Option(
             "--against",
             metavar="RUN",
-            help="Another run to compare with on the same patients; measured now where it was not yet.",
+            help="Another run to compare with on the same patients; measured now where it was not yet, and "
+            "what its evaluation.json holds of another split or store stays. Means over structures are "
+            "compared where both runs learned the same ones.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +86,8 @@ def evaluate(
     for label, pairs in compared.items():
         _show_comparison(screen, f"{label}: {run} - {against}", pairs)
     screen.next_command(command_line("anatprep", "report", run, "-o", "report.html"))
-    screen.finish(measures | ({"against": compared} if compared else {}))
+    result = measures | ({"against": compared} if compared else {})
+    screen.finish(result, skipped=bool(measures["images_left_out"]))
 
 
 def _show_task(screen: Screen, label: str, task: dict[str, Any]) -> None:
@@ -145,7 +148,8 @@ def _doubts(measures: dict[str, Any]) -> list[str]:
             "salts and it cannot be told whether these patients were seen; index with one --salt-file"
         )
     if measures["images_left_out"]:
-        incomplete = sum(task["volumes_incomplete"] for task in measures["tasks"].values())
+        # Tasks measure the same volumes: their sum would count one several times.
+        incomplete = max(task["volumes_incomplete"] for task in measures["tasks"].values())
         doubts.append(
             f"{counted(measures['images_left_out'], 'image')} left out, whose pixels cannot be used; "
             f"{counted(incomplete, 'volume')} measured without all images"

@@ -52,21 +52,25 @@ def predict(
 
     written = stacks = 0
     with screen.progress() as progress:
-        predicted = segment(run, store, split=split.value, device=device, progress=progress)
+        said = segment(run, store, split=split.value, device=device, progress=progress)
         output.mkdir(parents=True, exist_ok=True)
         if form is Form.NIFTI:
             from pretext_targets.predicted_nifti import write_nifti
 
-            for stack in predicted:
+            for stack in said.stacks:
                 written, stacks = written + len(write_nifti(output, stack)), stacks + 1
         else:
-            written, stacks = _write_segs(run, output, catalogue, list(predicted))
+            written, stacks = _write_segs(run, output, catalogue, list(said.stacks))
     if not written:
         raise NothingUsable(
             "the catalogue knows none of the store's stacks; give the one that the store was built from"
         )
     screen.heading(f"{counted(written, 'file')} of {counted(stacks, 'stack')} in {output}")
-    screen.finish({"output": output, "form": form.value, "files": written, "stacks": stacks})
+    left_out = said.images_left_out
+    if left_out:
+        screen.say(f"note: {counted(left_out, 'image')} left out, whose pixels cannot be used")
+    result = {"output": output, "form": form.value, "files": written, "stacks": stacks}
+    screen.finish(result | {"images_left_out": left_out}, skipped=bool(left_out))
 
 
 def _write_segs(run: Path, output: Path, catalogue: Path | None, predicted: list[object]) -> tuple[int, int]:

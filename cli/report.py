@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,8 +11,14 @@ from cli.console import Screen
 from cli.options import Json, WorkspaceFolder
 from cli.workspace import Workspace, open_source
 from dicomgeom.errors import IntegrityError, WrongUse
-from dicomgeom.folder_marks import CATALOGUE_MARK, STORE_MARK
+from dicomgeom.folder_marks import CATALOGUE_MARK, STORE_MARK, WORKSPACE_REPORT
 from dicomgeom.progress import Progress
+
+TITLE: Final = b"<title>anatprep report</title>"
+"""What marks a page as a report of anatprep."""
+
+HEAD_BYTES: Final = 4096
+"""How far into a page its title is looked for."""
 
 
 def report(
@@ -27,7 +33,10 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="The file to write.", show_default="report.html in the workspace"
+            "-o",
+            "--output",
+            help="The file to write.",
+            show_default="report.html: in the workspace, or here where sources are named",
         ),
     ] = None,
     workspace: WorkspaceFolder = None,
@@ -35,17 +44,18 @@ def report(
 ) -> None:
     """Draw catalogues, stores, runs and experiments into one self-contained HTML file.
 
-    It names patients and exams by hashed keys; the images in it are still patients' images.
+    Without -o a report that is there is replaced, and a report.html of something else is refused. It names
+    patients and exams by hashed keys; the images in it are still patients' images.
     """
     screen = Screen(as_json=json)
     room = Workspace.at(workspace)
+    out = output or _unnamed(Path(WORKSPACE_REPORT) if sources else room.report)
     with screen.progress() as progress:
         chosen, broken = _chosen(sources, room, progress)
     if broken and not chosen:
         raise IntegrityError("; ".join(broken))
     if not chosen:
         raise WrongUse(f"nothing to report was named and {room.folder} holds nothing; name a folder")
-    out = output or (room.report if not sources else Path("report.html"))
 
     from reporting.report import write_report
 
@@ -63,6 +73,23 @@ def report(
         },
         skipped=bool(broken),
     )
+
+
+def _unnamed(out: Path) -> Path:
+    """Where a report goes by itself: nobody named this file, so nothing but a report is replaced."""
+    if out.exists() and not _is_report(out):
+        raise WrongUse(f"{out} is there and is no report of anatprep; name another file with -o")
+    return out
+
+
+def _is_report(path: Path) -> bool:
+    if not path.is_file():  # a pipe would never answer
+        return False
+    try:
+        with path.open("rb") as file:
+            return TITLE in file.read(HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def _chosen(

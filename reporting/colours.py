@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 VIEWS = {
     "SAX": "#4cc2ff",
     "2CH": "#ff6b6b",
@@ -24,7 +26,7 @@ BOXES = (
 """Centre, then near (pale) and far (full) of each of the four directions."""
 
 SEGMENTS = ("#000000", "#ff5d5d", "#ffd84d", "#4da3ff", "#6fe3a5", "#d59bff", "#ff9b4d", "#7de3f4", "#f78fd0")
-"""Class 0 is the background and is never painted."""
+"""Class 0 is the background and is never painted; the ninth class has the colour of the first again."""
 
 SERIES = ("#3b82c4", "#d9773a", "#3f9a6b", "#b0599f", "#8a7a3c", "#c84b4b", "#5b6ac4", "#4f8f9a")
 """Curves of a chart, readable on white and on near-black."""
@@ -33,6 +35,11 @@ SERIES = ("#3b82c4", "#d9773a", "#3f9a6b", "#b0599f", "#8a7a3c", "#c84b4b", "#5b
 def of_view(view: str) -> str:
     """Colour of a view; grey for those without one."""
     return VIEWS.get(view, OTHER)
+
+
+def of_class(number: int, palette: Sequence[str] = SEGMENTS) -> str:
+    """Colour of a class; classes beyond the palette begin it again after the background."""
+    return palette[0] if number == 0 else palette[1 + (number - 1) % (len(palette) - 1)]
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from reporting.interval_chart import Estimate, IntervalChart, interval_chart
 from reporting.sections import Fact, Section, counted
 from reporting.sections import Table as Shown
 from reporting.told import told
-from training.experiments.tables import Entry, Table, WrittenTables, read_tables
+from training.experiments.tables import Entry, Ran, Table, WrittenTables, read_tables
 
 PANELS = 6
 """Numbers of subjects beside one another; more get a chart of their own below."""
@@ -57,18 +57,23 @@ def _entries(tables: Sequence[Table]) -> Iterator[tuple[int, Entry]]:
             yield from row.items()
 
 
+def _ran(tables: Sequence[Table]) -> Iterator[tuple[int, Ran]]:
+    for table in tables:
+        for row in table.ran.values():
+            yield from row.items()
+
+
 def _facts(tables: Sequence[Table]) -> Iterator[Fact]:
     arms = dict.fromkeys(arm for table in tables for arm in table.rows)
     yield Fact(f"{len(arms)}", "arms")
     patients = max((entry.patients for _, entry in _entries(tables)), default=0)
     if patients > 1:
         yield Fact(f"{patients}", "test patients")
-    rows = [row for table in tables for row in table.rows.values()]
     for subjects in dict.fromkeys(n for table in tables for n in table.columns):
-        run = [row[subjects].subsets if subjects in row else 0 for row in rows]
-        wanted = max((entry.wanted_subsets for n, entry in _entries(tables) if n == subjects), default=0)
-        if wanted:
-            yield Fact(f"{min(run)} of {wanted}", f"subsets of {_people(subjects)}, in every arm")
+        ran = [one for n, one in _ran(tables) if n == subjects]
+        if ran:
+            done, wanted = min(one.subsets for one in ran), max(one.wanted for one in ran)
+            yield Fact(f"{done} of {wanted}", f"subsets of {_people(subjects)}, in every arm")
 
 
 def _people(subjects: int) -> str:
@@ -77,19 +82,38 @@ def _people(subjects: int) -> str:
 
 def _notes(written: WrittenTables) -> Iterator[str]:
     tables = written.tables
-    missing = any(len(row) < len(table.columns) for table in tables for row in table.rows.values())
-    if missing or any(entry.subsets < entry.wanted_subsets for _, entry in _entries(tables)):
+    if any(ran.subsets < ran.wanted for _, ran in _ran(tables)):
         yield (
-            "When these tables were made not all subsets had run, or some arms had no such measure: entries "
-            "say on how many they rest. The same experiment command goes on with what is left."
+            "When these tables were made not all subsets had run: entries say on how many they rest, "
+            "differences on how many of both arms. The same experiment command goes on with what is left."
         )
-    if any(entry.subsets == 1 and entry.interval for _, entry in _entries(tables)):
+    if any(map(_lacks_a_measure, tables)):
         yield (
-            "Where one subset has run, an interval tells how test patients differ, "
+            "Some arms have run and have no such measure (distances are in mm only where the spacing of "
+            "images is known, else in voxels): running them again brings none."
+        )
+    if any(_of_one_subset(entry) for _, entry in _entries(tables)):
+        yield (
+            "Where a mean or a difference rests on one subset, its interval tells how test patients differ, "
             "not how other training subjects would."
         )
     if written.shared_pretraining:
         yield "One pretraining serves all subsets: no interval says how another one would have come out."
+
+
+def _lacks_a_measure(table: Table) -> bool:
+    """Whether an arm has run on a subset that has no value here."""
+    return any(
+        ran.subsets > (table.rows[arm][n].subsets if n in table.rows[arm] else 0)
+        for arm in table.rows
+        for n, ran in table.ran.get(arm, {}).items()
+    )
+
+
+def _of_one_subset(entry: Entry) -> bool:
+    """Whether an interval, of the mean or of the difference, is that of the patients alone."""
+    mean = entry.subsets == 1 and entry.interval is not None
+    return mean or (entry.shared_subsets == 1 and entry.difference_interval is not None)
 
 
 def _charts(table: Table) -> Iterator[IntervalChart]:
@@ -118,8 +142,8 @@ def _note(measure: str, panels: Iterable[dict[str, Estimate]], differences: bool
         said = "one number a subset for all patients: no interval"
     elif differences:
         said = (
-            "95 % interval, taken patient by patient and subset by subset; grey where it holds 0, "
-            "an arrow where it goes on"
+            "95 % interval, taken patient by patient and subset by subset; grey where it holds 0 or rests "
+            "on one of several subsets, an arrow where it goes on"
         )
     else:
         said = "mean and 95 % interval"
@@ -127,12 +151,16 @@ def _note(measure: str, panels: Iterable[dict[str, Estimate]], differences: bool
 
 
 def _estimate(entry: Entry, difference: bool) -> Estimate | None:
-    subsets = f"{entry.subsets} of {counted(entry.wanted_subsets, 'subset')}"
+    wanted = counted(entry.wanted_subsets, "subset")
     if not difference:
-        return Estimate(entry.mean, entry.interval, f"{entry.spelled_mean}, {subsets}")
+        return Estimate(entry.mean, entry.interval, f"{entry.spelled_mean}, {entry.subsets} of {wanted}")
     if entry.difference is None:
         return None
-    return Estimate(entry.difference, entry.difference_interval, f"{entry.spelled_difference}, {subsets}")
+    shared = entry.shared_subsets
+    said = f"{entry.spelled_difference}, {shared} of {wanted}"
+    return Estimate(
+        entry.difference, entry.difference_interval, said, one_of_several=shared == 1 < entry.wanted_subsets
+    )
 
 
 def _shown(table: Table, *, folded: bool) -> Shown:

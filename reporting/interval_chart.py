@@ -32,6 +32,8 @@ class Estimate:
     mean: float
     interval: tuple[float, float] | None
     spelled: str
+    one_of_several: bool = False
+    """Whether it rests on one subset of several: its interval says nothing of the others."""
 
     @property
     def numbers(self) -> tuple[float, ...]:
@@ -50,7 +52,11 @@ class Name:
 
 @dataclass(frozen=True)
 class Mark:
-    """An estimate in the chart's units; `sure` when its interval, if of a difference, does not hold zero."""
+    """An estimate in the chart's units.
+
+    It is `sure` when it has an interval; a difference when that does not hold zero, and would not rest on
+    one of several subsets.
+    """
 
     y: float
     x: float
@@ -128,7 +134,7 @@ def interval_chart(
                 place(one.mean),
                 one.interval and (place(max(one.interval[0], low)), place(min(one.interval[1], high))),
                 (min(one.numbers) < low, max(one.numbers) > high),
-                one.interval is not None and (not differences or one.interval[0] * one.interval[1] > 0),
+                _is_sure_difference(one) if differences else one.interval is not None,
                 f"{name}: {one.spelled}",
             )
             for name, y in rows.items()
@@ -141,6 +147,10 @@ def interval_chart(
     drawn = tuple(laid_out(number, *panel) for number, panel in enumerate(finite.items()))
     placed = tuple(Name(y, _cut(name), name) for name, y in rows.items())
     return IntervalChart(title, note, placed, drawn, round(TOP + ROW * len(rows) + BOTTOM))
+
+
+def _is_sure_difference(one: Estimate) -> bool:
+    return one.interval is not None and one.interval[0] * one.interval[1] > 0 and not one.one_of_several
 
 
 def _scale(estimates: Sequence[Estimate], differences: bool) -> tuple[float, float]:

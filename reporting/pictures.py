@@ -120,11 +120,11 @@ def heat_png(heatmap: ArrayLike, colour: str) -> str:
 
 
 def classes_png(classes: ArrayLike, palette: Sequence[str], *, opacity: float = TINT_OPACITY) -> str:
-    """Encode classes (rows, columns), 0 = nothing, as colours; those beyond the palette stay clear."""
+    """Encode classes (rows, columns), 0 = nothing, as colours; many classes share them."""
     labels = np.clip(np.asarray(classes).astype(np.int64), 0, 255).astype(np.uint8)
-    visible = np.zeros(256, dtype=np.uint8)
-    visible[1 : len(palette)] = round(255 * opacity)
-    shades = [colours.rgb(colour) for colour in palette] + [(0, 0, 0)] * (256 - len(palette))
+    visible = np.full(256, round(255 * opacity), dtype=np.uint8)
+    visible[0] = 0
+    shades = [colours.rgb(colours.of_class(number, palette)) for number in range(256)]
     return _data_address(
         _fitted(Image.fromarray(labels), Image.Resampling.NEAREST), palette=shades, opacity=visible
     )

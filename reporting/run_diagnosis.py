@@ -20,17 +20,30 @@ def diagnosis_tables(diagnosis: Mapping[str, Any]) -> Iterator[Table]:
     names = dict.fromkeys(name for one in there.values() for name in one.get("auc") or {})
     rows = [(name, *(_with_interval(one, name) for one in there.values())) for name in names]
     rows.append(("accuracy", *(spelled(one.get("accuracy")) for one in there.values())))
+    if any(one.get("volumes_left_out") for one in there.values()):
+        told = (spelled(one.get("volumes_left_out")) for one in there.values())
+        rows.append(("volumes left out, with unreadable images", *told))
     patients = max(len(one.get("patients") or {}) for one in there.values())
-    learned = diagnosis.get("trained_on")
     yield Table(
         ("measure", *(SOURCES[kind] for kind in there)),
         tuple(rows),
         caption=f"Diagnosis of {counted(patients, str(diagnosis.get('split', '')) + ' patient')}",
         numeric=frozenset(range(1, len(there) + 1)),
-        note=f"a forest that learned from {counted(learned, 'patient')}" if isinstance(learned, int) else "",
+        note=_forest(diagnosis),
     )
     for kind, one in there.items():
         yield from _confusion(kind, one, [str(name) for name in diagnosis.get("classes") or ()])
+
+
+def _forest(diagnosis: Mapping[str, Any]) -> str:
+    learned, without = diagnosis.get("trained_on"), diagnosis.get("trained_without")
+    if not isinstance(learned, int):
+        return ""
+    note = f"a forest that learned from {counted(learned, 'patient')}"
+    if isinstance(without, int) and without:
+        note += f", without {counted(without, 'volume')} of theirs that {'has' if without == 1 else 'have'} "
+        note += "unreadable images"
+    return note
 
 
 def _with_interval(one: Mapping[str, Any], name: str) -> str:

@@ -90,11 +90,7 @@ def _annotated_phase(reader: StoreReader, rows: Indices) -> int | None:
 
 def _segment_legend(reader: StoreReader) -> tuple[Legend, ...]:
     names = reader.attributes.segment_names
-    return tuple(
-        Legend(name, colours.SEGMENTS[number % len(colours.SEGMENTS)])
-        for number, name in enumerate(names)
-        if number
-    )
+    return tuple(Legend(name, colours.of_class(number)) for number, name in enumerate(names) if number)
 
 
 def _image(reader: StoreReader, row: int) -> NDArray[Any]:

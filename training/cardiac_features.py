@@ -5,16 +5,21 @@ ejection fractions of both ventricles, their volumes at end-diastole and end-sys
 myocardium at both (1.05 g/ml), height and weight.
 
 End-diastole and end-systole are the phases that the store was told, else those with the largest and the
-smallest LV cavity of all that are looked at; the RV and the myocardium are measured at the same two. What
-cannot be known is NaN: the volumes where the store does not know how far apart slices are (ejection fractions
-are ratios and need no spacing), everything of end-systole where there is one phase, an ejection fraction of a
-ventricle that is empty at end-diastole, height and weight that nobody told.
+smallest LV cavity of all that are looked at; the RV and the myocardium are measured at the same two. A phase
+of which an image is left out (its pixels cannot be used) shows less than the heart: it is not chosen, and
+says nothing where it was told.
+
+What cannot be known is NaN: the volumes where the store does not know how far apart slices are (ejection
+fractions are ratios and need no spacing), everything of end-systole where there is one phase, everything
+where one phase of several is whole and they are not told, an ejection fraction of a ventricle that is empty
+at end-diastole, height and weight that nobody told.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,13 +76,22 @@ NOTHING_TOLD = Told()
 
 @dataclass(frozen=True)
 class PhaseVolume:
-    """One stack at one phase: voxels of each of `STRUCTURES`, and a voxel's volume (None unknown)."""
+    """One stack at one phase: voxels of each of `STRUCTURES`, and a voxel's volume (None unknown).
+
+    Attributes
+    ----------
+    slices
+        Those that were looked at.
+    left_out
+        Images beside them that cannot be used.
+    """
 
     stack: bytes
     phase: int
     slices: int
     voxels: tuple[int, int, int]
     voxel_ml: float | None
+    left_out: int = 0
 
 
 def phase_volume(
@@ -115,32 +129,46 @@ def features_of(phases: Sequence[PhaseVolume], told: Told = NOTHING_TOLD) -> NDA
     stacks: dict[bytes, dict[int, PhaseVolume]] = {}
     for phase in phases:
         stacks.setdefault(phase.stack, {})[phase.phase] = phase
-    chosen = max(stacks.values(), key=lambda of: (max(one.slices for one in of.values()), len(of)))
-    filled = max(chosen.values(), key=lambda one: one.voxels[0])
-    emptied = min(chosen.values(), key=lambda one: one.voxels[0])
-    if told.ed_phase in chosen and told.es_phase in chosen:
-        filled, emptied = chosen[told.ed_phase], chosen[told.es_phase]
-    voxel_ml = NAN if filled.voxel_ml is None else filled.voxel_ml
-    (lv_ed, muscle_ed, rv_ed), (lv_es, muscle_es, rv_es) = (
-        np.array(one.voxels, dtype=np.float64) for one in (filled, emptied)
+    chosen = max(
+        stacks.values(), key=lambda of: (max(one.slices + one.left_out for one in of.values()), len(of))
     )
-    if len(chosen) == 1:
-        lv_es = muscle_es = rv_es = NAN
-    mass = voxel_ml * MYOCARDIUM_G_PER_ML
+    filled, emptied = _ends(chosen, told)
+    (lv_ed, muscle_ed, rv_ed), (lv_es, muscle_es, rv_es) = _voxels(filled), _voxels(emptied)
+    ml_ed, ml_es = _voxel_ml(filled), _voxel_ml(emptied)
     return np.array(
         [
             _ejection(lv_ed, lv_es),
             _ejection(rv_ed, rv_es),
-            lv_ed * voxel_ml,
-            lv_es * voxel_ml,
-            rv_ed * voxel_ml,
-            rv_es * voxel_ml,
-            muscle_ed * mass,
-            muscle_es * mass,
+            lv_ed * ml_ed,
+            lv_es * ml_es,
+            rv_ed * ml_ed,
+            rv_es * ml_es,
+            muscle_ed * ml_ed * MYOCARDIUM_G_PER_ML,
+            muscle_es * ml_es * MYOCARDIUM_G_PER_ML,
             told.height_cm,
             told.weight_kg,
         ]
     )
+
+
+def _ends(phases: Mapping[int, PhaseVolume], told: Told) -> tuple[PhaseVolume | None, PhaseVolume | None]:
+    """A stack at end-diastole and at end-systole; None where that cannot be known."""
+    whole = {phase: one for phase, one in phases.items() if not one.left_out}
+    if len(phases) > 1 and told.ed_phase in phases and told.es_phase in phases:
+        return whole.get(told.ed_phase), whole.get(told.es_phase)
+    if len(whole) > 1:
+        filled = max(whole.values(), key=lambda one: one.voxels[0])
+        return filled, min(whole.values(), key=lambda one: one.voxels[0])
+    # One alone is taken for end-diastole; the last that is left of several could as well be end-systole.
+    return (next(iter(whole.values()), None) if len(phases) == 1 else None), None
+
+
+def _voxels(volume: PhaseVolume | None) -> NDArray[np.float64]:
+    return np.array((NAN, NAN, NAN) if volume is None else volume.voxels, dtype=np.float64)
+
+
+def _voxel_ml(volume: PhaseVolume | None) -> float:
+    return NAN if volume is None or volume.voxel_ml is None else volume.voxel_ml
 
 
 def _ejection(end_diastole: float, end_systole: float) -> float:
@@ -151,6 +179,11 @@ def manual_features(
     reader: StoreReader, rows: Rows, progress: Progress = silent
 ) -> dict[str, NDArray[np.float64]]:
     """Features of the patients of some rows from the segmentations in the store.
+
+    Parameters
+    ----------
+    rows
+        All images of these patients that can be used.
 
     Returns
     -------
@@ -182,9 +215,43 @@ def manual_features(
 def with_body(
     reader: StoreReader, rows: Rows, phases: Mapping[str, Sequence[PhaseVolume]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Features of each patient, with what the store tells beside the images."""
-    told = told_of(reader, rows)
-    return {patient: features_of(of, told[patient]) for patient, of in phases.items()}
+    """Features of each patient, with what the store tells beside the images.
+
+    Parameters
+    ----------
+    rows
+        All images of these patients that can be used; `phases` may be of some of them.
+    """
+    told, left_out = told_of(reader, rows), _left_out(reader, rows)
+    return {
+        patient: features_of(_with_left_out(of, left_out), told[patient]) for patient, of in phases.items()
+    }
+
+
+def _left_out(reader: StoreReader, rows: Rows) -> dict[bytes, Counter[int]]:
+    """Of each stack how many images of which phase the store has beside some rows."""
+    others = np.setdiff1d(np.arange(len(reader)), rows)
+    phases = reader.column("phase_index")[others].tolist()
+    found: dict[bytes, Counter[int]] = {}
+    for stack, phase in zip(reader.column("stack_key")[others], phases, strict=True):
+        found.setdefault(bytes(stack), Counter())[phase] += 1
+    return found
+
+
+def _with_left_out(
+    volumes: Sequence[PhaseVolume], left_out: Mapping[bytes, Counter[int]]
+) -> list[PhaseVolume]:
+    """Volumes of a patient, told what they lack, and those of their stacks that could not be looked at."""
+    lacking = {stack: left_out.get(stack, Counter[int]()) for stack in {one.stack for one in volumes}}
+    marked = [replace(one, left_out=lacking[one.stack][one.phase]) for one in volumes]
+    seen = {(one.stack, one.phase) for one in volumes}
+    unseen = [
+        PhaseVolume(stack, phase, 0, (0, 0, 0), None, count)
+        for stack, counts in lacking.items()
+        for phase, count in counts.items()
+        if (stack, phase) not in seen
+    ]
+    return marked + unseen
 
 
 def told_of(reader: StoreReader, rows: Iterable[int]) -> dict[str, Told]:

@@ -8,19 +8,22 @@ manual segmentations of the test patients are told beside it: no network can be 
 ==================
 ::
 
-    version             of this layout: 1
+    version             of this layout: 2
     split, store        as in `evaluation.json`
     weights             SHA-256 of the run's weights; null where only manual segmentations were used
     classes             names of the diagnoses, by number
     features            names, in the order of the patients' values
     left_out            features that no training patient has
     trained_on          patients that the forest learned from
+    trained_without     volumes of the training patients with an image left out: see `volumes_left_out`
     manual, automatic   each (automatic only with a run) ->
         auc             one against the rest: `auc NAME`, and `auc mean` (macro); null where undefined
         auc_interval    the same -> [low, high], bootstrap 95 % over patients
         accuracy        share of patients whose most probable class is the true one
         confusion       rows = true class, columns = most probable class
         unknown         feature -> patients for whom the training patients' median was taken
+        volumes_left_out  volumes (a stack at a phase) of the split with an image whose pixels cannot be
+                        used: they are taken for neither end-diastole nor end-systole
         patients        salted key -> `true`, `probabilities` (a number a class), `features`
                         (null where unknown; height and weight are not repeated)
 """
@@ -65,7 +68,7 @@ from training.transfer import WEIGHTS_FILE, read_initial_weights
 from training.volumes import predicted_volumes
 
 DIAGNOSIS_FILE = "diagnosis.json"
-DIAGNOSIS_VERSION = 1
+DIAGNOSIS_VERSION = 2
 
 ByPatient = Mapping[str, NDArray[np.float64]]
 
@@ -109,14 +112,17 @@ def diagnose(
         raise WrongUse(f"the forest learns from the training patients; test it on {' or '.join(SPLITS[1:])}")
     reader = StoreReader(store)
     truth = known_diagnoses(reader, rows_of(reader, "all"))
-    training = manual_features(reader, sound_rows(reader, "train", "none"), progress)
+    learned, held_out = (sound_rows(reader, part, "none") for part in ("train", split))
+    training = manual_features(reader, learned, progress)
     values, classes, learned_from = _arrays(training, truth)
     forest = Forest(values, classes, seed)
     names = class_names(reader, max(truth.values()) + 1)
-    manual = manual_features(reader, sound_rows(reader, split, "none"), progress)
+    manual = manual_features(reader, held_out, progress)
+    left_out = {"manual": _volumes_left_out(reader, split, held_out)}
     tested = {"manual": _tested(forest, manual, truth, names)}
     if run is not None:
-        automatic = automatic_features(Path(run), reader, split, device=device, progress=progress)
+        automatic, rows = automatic_features(Path(run), reader, split, device=device, progress=progress)
+        left_out["automatic"] = _volumes_left_out(reader, split, rows)
         tested["automatic"] = _tested(forest, automatic, truth, names)
     result: dict[str, Any] = {
         "version": DIAGNOSIS_VERSION,
@@ -127,7 +133,8 @@ def diagnose(
         "features": list(FEATURES),
         "left_out": [name for name, used in zip(FEATURES, forest.used, strict=True) if not used],
         "trained_on": len(learned_from),
-        **tested,
+        "trained_without": _volumes_left_out(reader, "train", learned),
+        **{kind: one | {"volumes_left_out": left_out[kind]} for kind, one in tested.items()},
     }
     if run is not None:
         write_json(Path(run) / DIAGNOSIS_FILE, result)
@@ -140,10 +147,15 @@ def class_names(reader: StoreReader, count: int) -> tuple[str, ...]:
     return (*told, *(f"class {number}" for number in range(len(told), count)))
 
 
+def _volumes_left_out(reader: StoreReader, split: str, sound: Rows) -> int:
+    left_out = np.setdiff1d(rows_of(reader, split), sound)
+    return len({place_of(reader, row) for row in left_out[:, None]})
+
+
 def automatic_features(
     run: Path, reader: StoreReader, split: str, *, device: str = "auto", progress: Progress = silent
-) -> dict[str, NDArray[np.float64]]:
-    """Features of the patients of a split, from what a run says of their images.
+) -> tuple[dict[str, NDArray[np.float64]], Rows]:
+    """Features of the patients of a split, from what a run says of their images; and the rows it can use.
 
     Looked at are the phases at end-diastole and end-systole where the store tells them, else the annotated
     ones, else all.
@@ -156,7 +168,8 @@ def automatic_features(
     check_same(configuration.facts[label], facts_of(reader.attributes), model.task(label))
     rows = sound_rows(reader, split, configuration.recipe.normalise)
     read_seen_patients(run).refuse(patients_of(reader, rows), split)
-    return with_body(reader, rows, _phases(model, label, reader, rows, configuration, chosen, progress))
+    phases = _phases(model, label, reader, rows, configuration, chosen, progress)
+    return with_body(reader, rows, phases), rows
 
 
 def _phases(

@@ -78,6 +78,7 @@ def evaluate(
     *,
     split: str = "test",
     any_spacing: bool = False,
+    write: bool = True,
     device: str = "auto",
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -92,6 +93,8 @@ def evaluate(
     any_spacing
         Whether the store's pixels may have another size than those the run was trained on, as where a set
         lost its spacing.
+    write
+        Whether ``evaluation.json`` is written, in the place of the one that the run has.
 
     Returns
     -------
@@ -136,7 +139,8 @@ def evaluate(
             "choose another split or store"
         )
     result = _ground(run, reader, split) | {"images_left_out": len(left_out), "tasks": found}
-    write_json(run / EVALUATION_FILE, result)
+    if write:
+        write_json(run / EVALUATION_FILE, result)
     return result
 
 

@@ -24,8 +24,10 @@ from torch import Tensor
 from dicomgeom.errors import WrongUse
 from training.checkpoint import write_atomically
 from training.export_monai import (
+    SELF_SUPERVISED,
     bundle_files,
     label_told,
+    learned,
     monai_arguments,
     monai_network,
     segmentation_of,
@@ -123,6 +125,7 @@ def config_of(model: Model, configuration: Configuration) -> dict[str, Any]:
         "holds": "network" if is_whole(model, configuration) else "backbone",
         "trained_parts": list(configuration.trained),
         "tasks": list(model.labels),
+        "learned": learned(model, configuration),
         "segment_names": list(model.task(told).segment_names),
         "input": {
             "channels": 1,
@@ -181,7 +184,7 @@ def _json(content: Any) -> bytes:
 CARD = """---
 library_name: anatprep
 pipeline_tag: {pipeline}
-tags: [medical-imaging, mri, self-supervised]
+tags: [medical-imaging, mri{tag}]
 ---
 
 # {name}
@@ -215,14 +218,18 @@ HOLDS = {
 def model_card(config: Mapping[str, Any]) -> str:
     """The text that the Hub shows, with its header for machines."""
     given, recipe = config["input"], config["recipe"]
-    segments = ", ".join(config["segment_names"][1:])
+    kinds = config["learned"]
     holds, how = HOLDS[config["holds"]]
     return CARD.format(
-        pipeline="image-segmentation" if segments else "feature-extraction",
+        pipeline="image-segmentation" if "segmentation" in kinds else "feature-extraction",
+        tag=", self-supervised" if SELF_SUPERVISED in kinds else "",
         name=recipe["name"],
         kind=recipe["backbone"]["kind"],
         width=recipe["backbone"]["width"],
-        learned=f"segmentation of {segments}" if segments else "pretraining: " + ", ".join(config["tasks"]),
+        learned="; ".join(
+            f"{kind} {'by' if kind == SELF_SUPERVISED else 'of'} {', '.join(names)}"
+            for kind, names in kinds.items()
+        ),
         paper=recipe["paper"] or "own",
         holds=holds,
         how=how,

@@ -2,7 +2,7 @@
 
 The folder has the shape of the MONAI Bundle Specification: ``configs/metadata.json``,
 ``configs/inference.json``, ``models/model.pt``, ``docs/README.md``. Of a segmentation the head becomes the
-output layer of MONAI's network; of a pretext there is none, and the bundle is for fine-tuning.
+output layer of MONAI's network, and the bundle runs; of all else there is none, and it is for fine-tuning.
 
 MONAI's readers give images as (channel, column, row), our networks learned (channel, row, column): the bundle
 turns what was read, and turns the prediction back.
@@ -25,12 +25,16 @@ from dicomgeom.errors import WrongUse, WrongVersion
 from training.backbones import BasicUNetBackbone, DynUNetBackbone
 from training.model import Configuration, Model
 from training.settings import BackboneSettings
+from training.task_options import DOWNSTREAM
 from training.tasks.segmentation import Segmentation
 
 BUNDLE_VERSION = "0.1.0"
 
 TURNED = {"_target_": "Transposed", "indices": [0, 2, 1]}
 """Between (channel, column, row) and (channel, row, column)."""
+
+FLAT = "$lambda image: image.squeeze(3) if image.ndim == 4 else image"
+"""MONAI gives a DICOM file, and often a NIfTI one, a third axis of length 1."""
 
 OUTPUT_LAYER = {"BasicUNet": "final_conv.", "DynUNet": "output_block.conv.conv."}
 """Where MONAI's networks hold the layer that our heads stand for."""
@@ -39,6 +43,25 @@ SECOND_NAMES = "skip_layers."
 """Below it MONAI's DynUNet lists the blocks of its other names again."""
 
 NAMES_TOLD = 4
+
+SELF_SUPERVISED = "self-supervised learning"
+"""What pretexts are: they need no label that a person made."""
+
+SUPERVISED = {"segmentation": "segmentation", "findings": "classification"}
+"""What tasks on labels that people made are called outside."""
+
+
+def learned(model: Model, configuration: Configuration) -> dict[str, list[str]]:
+    """The kinds of learning that made a run, and what was learned by each; that on annotations first."""
+    recipe = configuration.recipe
+    tasks = {label: stream.task for label, stream in zip(recipe.labels(), recipe.streams, strict=True)}
+    kinds: dict[str, list[str]] = {}
+    for label in sorted(tasks, key=lambda label: tasks[label] not in DOWNSTREAM):
+        task = model.task(label)
+        # Of a segmentation the first output is the background, which nobody is after.
+        names = {"segmentation": task.outputs[1:], "findings": task.outputs}.get(tasks[label], (label,))
+        kinds.setdefault(SUPERVISED.get(tasks[label], SELF_SUPERVISED), []).extend(names)
+    return kinds
 
 
 def label_told(model: Model) -> str:
@@ -121,39 +144,83 @@ def bundle_files(model: Model, configuration: Configuration) -> dict[str, bytes]
     return {
         "models/model.pt": buffer.getvalue(),
         "configs/metadata.json": _json(_metadata(model, configuration)),
-        "configs/inference.json": _json(_inference(arguments or {}, recipe.normalise)),
+        "configs/inference.json": _json(_inference(model, arguments or {}, recipe.normalise)),
         "docs/README.md": _read_me(model, configuration).encode(),
     }
 
 
-def _inference(arguments: dict[str, Any], normalise: str) -> dict[str, Any]:
+def _inference(model: Model, arguments: dict[str, Any], normalise: str) -> dict[str, Any]:
     """What `monai.bundle` reads: the network, its weights, and what goes before and after."""
-    prepared: list[dict[str, Any]] = [
-        {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
-        {**TURNED, "keys": "image"},
-    ]
-    if normalise.endswith("z-score"):
-        prepared.append({"_target_": "NormalizeIntensityd", "keys": "image"})
-    elif normalise.endswith("0-1"):
-        prepared.append({"_target_": "ScaleIntensityd", "keys": "image"})
     return {
-        "imports": ["$import torch"],
+        "imports": ["$import pathlib", "$import torch"],
         "bundle_root": ".",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "network_def": arguments,
         "weights": "$@bundle_root + '/models/model.pt'",
         "network": "$@network_def.to(@device)",
         "load": "$@network.load_state_dict(torch.load(@weights, map_location=@device, weights_only=True))",
-        "preprocessing": {"_target_": "Compose", "transforms": prepared},
-        "inferer": {"_target_": "SimpleInferer"},
-        "postprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-                {**TURNED, "keys": "pred"},
-            ],
+        "initialize": ["$@load", "$@network.eval()"],
+        "preprocessing": {"_target_": "Compose", "transforms": _prepared(normalise)},
+        "dataset_dir": "$@bundle_root + '/images'",
+        "datalist": "$sorted(str(p) for p in pathlib.Path(@dataset_dir).glob('[!.]*') if p.is_file())",
+        "dataset": {
+            "_target_": "Dataset",
+            "data": "$[{'image': path} for path in @datalist]",
+            "transform": "@preprocessing",
         },
+        "inferer": {"_target_": "SimpleInferer"},
+        **(NO_RUN if segmentation_of(model) is None else RUN),
     }
+
+
+NO_RUN: dict[str, Any] = {"evaluator": None}
+"""Without a trained output layer there is nothing to run, yet MONAI wants the name to be there."""
+
+RUN: dict[str, Any] = {
+    "output_dir": None,
+    "postprocessing": {
+        "_target_": "Compose",
+        "transforms": [
+            {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+            {**TURNED, "keys": "pred"},
+            {
+                "_target_": "SaveImaged",
+                "_disabled_": "$@output_dir is None",
+                "keys": "pred",
+                "output_dir": "@output_dir",
+                "output_postfix": "seg",
+                "output_dtype": "$torch.uint8",
+                "resample": False,
+                "separate_folder": False,
+            },
+        ],
+    },
+    "evaluator": {
+        "_target_": "types.SimpleNamespace",
+        "run": (
+            "$torch.no_grad()(lambda: [@postprocessing({'pred': "
+            "@inferer(given['image'][None].to(@device), @network)[0]}) for given in @dataset] "
+            "or torch._assert(False, 'no image was found; give dataset_dir, the folder that holds them'))"
+        ),
+    },
+    "run": ["$@evaluator.run()"],
+}
+"""Segments the images of a folder one by one, since they differ in size. MONAI's own evaluators need
+pytorch-ignite, which neither MONAI nor anatprep brings along; this one has of theirs only `run`."""
+
+
+def _prepared(normalise: str) -> list[dict[str, Any]]:
+    """What makes of a file the image that the network learned from."""
+    prepared: list[dict[str, Any]] = [
+        {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+        {"_target_": "Lambdad", "keys": "image", "func": FLAT},
+        {**TURNED, "keys": "image"},
+    ]
+    if normalise.endswith("z-score"):
+        prepared.append({"_target_": "NormalizeIntensityd", "keys": "image"})
+    elif normalise.endswith("0-1"):
+        prepared.append({"_target_": "ScaleIntensityd", "keys": "image"})
+    return prepared
 
 
 def _metadata(model: Model, configuration: Configuration) -> dict[str, Any]:
@@ -178,7 +245,7 @@ def _metadata(model: Model, configuration: Configuration) -> dict[str, Any]:
         "numpy_version": np.__version__,
         "required_packages_version": {},
         "name": recipe.name,
-        "task": "segmentation" if task is not None else "self-supervised pretraining",
+        "task": " and ".join(learned(model, configuration)),
         "description": f"{recipe.name}, trained with anatprep. {recipe.paper}".strip(),
         "authors": "",
         "copyright": "",
@@ -199,14 +266,59 @@ def _metadata(model: Model, configuration: Configuration) -> dict[str, Any]:
     }
 
 
+READ_ME = """# {name}
+
+Trained with anatprep ({learned}) on {rows} x {columns} pixels of {spacing_mm:g} mm, normalised by
+{normalise}. {paper}
+
+    import monai
+
+    workflow = monai.bundle.create_workflow(
+        config_file="BUNDLE/configs/inference.json", workflow_type="inference",
+        bundle_root="BUNDLE", dataset_dir="IMAGES",
+    )
+    workflow.network_def  # with its weights
+
+BUNDLE is this folder, IMAGES one with images: each file is one 2D image (NIfTI, PNG, DICOM). Its
+normalisation is over the image it is given: give it what the line above says.{rest}
+
+Not a medical device.
+"""
+
+RUNS = """
+
+    (said,) = workflow.run()  # for each image, sorted by name: `pred` holds the numbers of its classes
+
+writes nothing. With `output_dir="OUT"` in the call above, too, or in
+
+    monai.bundle.run(
+        config_file="BUNDLE/configs/inference.json",
+        bundle_root="BUNDLE", dataset_dir="IMAGES", output_dir="OUT",
+    )
+
+it writes the classes of NAME to OUT/NAME_seg.nii.gz, too. A `pred` is (channel, column, row), as MONAI reads
+images, and its `meta` names the file. `workflow.evaluator` has `run` and no more: it is no
+engine of pytorch-ignite, and takes no handlers."""
+
+RUNS_NOT = """ `workflow.dataset`
+holds them prepared, (row, column).
+
+It is for fine-tuning: trained were the {parts} only, all else of the network, its output layer among it,
+is as it was made. So there is nothing to run: `run` is absent and `evaluator` is null."""
+
+
 def _read_me(model: Model, configuration: Configuration) -> str:
     recipe, facts = configuration.recipe, configuration.facts[label_told(model)]
-    return (
-        f"# {recipe.name}\n\nTrained with anatprep on {facts.rows} x {facts.columns} pixels of "
-        f"{facts.spacing_mm:g} mm, normalised by {recipe.normalise}. {recipe.paper}\n\n"
-        "`configs/inference.json` makes the network with its weights. Its normalisation is over the image\n"
-        "it is given: give it what the line above says. It reads one 2D file at a time (NIfTI, PNG, DICOM);\n"
-        "an array is (column, row), as MONAI reads these, and so is the prediction. Not a medical device.\n"
+    rest = RUNS if segmentation_of(model) is not None else RUNS_NOT
+    return READ_ME.format(
+        name=recipe.name,
+        learned=" and ".join(learned(model, configuration)),
+        rows=facts.rows,
+        columns=facts.columns,
+        spacing_mm=facts.spacing_mm,
+        normalise=recipe.normalise,
+        paper=recipe.paper,
+        rest=rest.format(parts=" and ".join(configuration.trained)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from dicomgeom.errors import NothingUsable, WrongUse
 from dicomgeom.progress import Progress, silent
 from pretext_targets.predicted import PredictedStack
 from pretext_targets.reader import StoreReader
-from training.data import STATISTICS, as_they_are, dequantised, facts_of, normalised, sound_rows
+from training.data import STATISTICS, as_they_are, dequantised, facts_of, normalised, rows_of, sound_rows
 from training.evaluate import check_spacing
 from training.model import Model, read_model
 from training.recipe import Recipe
@@ -23,6 +24,23 @@ from training.transfer import WEIGHTS_FILE, read_initial_weights
 from training.volumes import BATCH
 
 SEGMENTATION = "segmentation"
+NO_ROWS = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a run says of the images of a store.
+
+    Attributes
+    ----------
+    stacks
+        Segmented one after the other while they are taken.
+    images_left_out
+        How many images have pixels that cannot be used.
+    """
+
+    stacks: Iterator[PredictedStack]
+    images_left_out: int
 
 
 def predict(
@@ -32,7 +50,7 @@ def predict(
     split: str = "all",
     device: str = "auto",
     progress: Progress = silent,
-) -> Iterator[PredictedStack]:
+) -> Predictions:
     """Segment the images of a store, one stack after the other.
 
     Parameters
@@ -67,7 +85,9 @@ def predict(
     rows = sound_rows(reader, split, configuration.recipe.normalise)
     if not len(rows):
         raise NothingUsable(f"no image of the split {split!r} of the store can be read")
-    return _stacks(model, labels[0], reader, rows, configuration.recipe, chosen, progress)
+    left_out = np.setdiff1d(rows_of(reader, split), rows)
+    stacks = _stacks(model, labels[0], reader, rows, left_out, configuration.recipe, chosen, progress)
+    return Predictions(stacks, len(left_out))
 
 
 def _stacks(
@@ -75,25 +95,31 @@ def _stacks(
     label: str,
     reader: StoreReader,
     rows: Rows,
+    left_out: Rows,
     recipe: Recipe,
     device: torch.device,
     progress: Progress,
 ) -> Iterator[PredictedStack]:
     names = ("image", "image_scale", "image_offset", *STATISTICS[recipe.normalise])
     source = open_source(reader, names, rows, device, progress=progress)
-    stacks: dict[bytes, list[int]] = {}
-    for row, key in zip(rows.tolist(), reader.column("stack_key")[rows], strict=True):
-        stacks.setdefault(bytes(key), []).append(row)
-    for done, members in enumerate(stacks.values()):
-        of_stack = np.array(members, dtype=np.int64)
+    stacks, lacking = _by_stack(reader, rows), _by_stack(reader, left_out)
+    for done, (key, of_stack) in enumerate(stacks.items()):
         classes = np.concatenate(
             [
                 _classes(model, label, source, of_stack[start : start + BATCH], recipe)
                 for start in range(0, len(of_stack), BATCH)
             ]
         )
-        yield _assembled(reader, of_stack, classes, model.task(label).segment_names)
+        segment_names = model.task(label).segment_names
+        yield _assembled(reader, of_stack, classes, segment_names, lacking.get(key, NO_ROWS))
         progress("predicting", done=done + 1, total=len(stacks))
+
+
+def _by_stack(reader: StoreReader, rows: Rows) -> dict[bytes, Rows]:
+    stacks: dict[bytes, list[int]] = {}
+    for row, key in zip(rows.tolist(), reader.column("stack_key")[rows], strict=True):
+        stacks.setdefault(bytes(key), []).append(row)
+    return {key: np.array(members, dtype=np.int64) for key, members in stacks.items()}
 
 
 @torch.no_grad()
@@ -108,17 +134,23 @@ def _classes(model: Model, label: str, source: Source, rows: Rows, recipe: Recip
 
 
 def _assembled(
-    reader: StoreReader, rows: Rows, classes: NDArray[np.uint8], segment_names: tuple[str, ...]
+    reader: StoreReader,
+    rows: Rows,
+    classes: NDArray[np.uint8],
+    segment_names: tuple[str, ...],
+    left_out: Rows = NO_ROWS,
 ) -> PredictedStack:
-    """Images of one stack in the order of their slices and phases."""
-    slice_of, phase_of = (reader.column(name)[rows].astype(int) for name in ("slice_index", "phase_index"))
+    """Images of one stack in the order of their slices and phases; those left out keep their places."""
+    every = np.concatenate([rows, left_out])
+    slice_of, phase_of = (reader.column(name)[every].astype(int) for name in ("slice_index", "phase_index"))
     slices, place = np.unique(slice_of, return_inverse=True)
     phases, moment = np.unique(phase_of, return_inverse=True)
     whole = np.zeros((len(phases), len(slices), *classes.shape[1:]), dtype=np.uint8)
     known = np.zeros(whole.shape[:2], dtype=bool)
     matrices = np.full((len(slices), 4, 4), np.nan)
-    whole[moment, place], known[moment, place] = classes, True
-    matrices[place] = reader.column("patient_from_pixel")[rows]
+    seen = moment[: len(rows)], place[: len(rows)]
+    whole[seen], known[seen] = classes, True
+    matrices[place] = reader.column("patient_from_pixel")[every]
     return PredictedStack(
         patient_key=bytes(reader.column("patient_key")[rows[0]]),
         stack_key=bytes(reader.column("stack_key")[rows[0]]),

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
+from cli.evaluate import _doubts
 from cli.main import run
-from dicomgeom.errors import EXIT_DONE, EXIT_NOTHING_USABLE, EXIT_WRONG_USE
+from dicomgeom.errors import EXIT_DONE, EXIT_NOTHING_USABLE, EXIT_SOME_SKIPPED, EXIT_WRONG_USE
 from tests.helpers.labelled_hearts import Heart, write_hearts
 from tests.training.conftest import write_store
 
@@ -112,6 +114,29 @@ def test_a_diagnosis_from_a_run_and_from_manual_segmentations(
     assert "no training patient has height (cm), weight (kg)" in told.err
     assert run(["diagnose", "--store", str(store)]) == EXIT_DONE
     assert "manual segmentations of 6 patients, 100.0% diagnosed rightly" in capsys.readouterr().out
+
+
+def test_unreadable_images_are_told_and_make_the_exit_code_3(
+    runs: list[Path], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = tmp_path / "torn.zarr"
+    shutil.copytree(store, torn)
+    zarr.open_array(torn / "valid", mode="r+")[-1] = False  # of a test patient
+    capsys.readouterr()
+    assert run(["evaluate", str(runs[0]), "--store", str(torn)]) == EXIT_SOME_SKIPPED
+    assert "1 image left out, whose pixels cannot be used; 1 volume measured" in capsys.readouterr().out
+    assert run(["diagnose", str(runs[0]), "--store", str(torn), "--json"]) == EXIT_SOME_SKIPPED
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert found["automatic"]["volumes_left_out"] == found["manual"]["volumes_left_out"] == 1
+    assert told.err.count("note: 1 volume of these patients with images left out") == 2
+
+
+def test_volumes_without_all_images_are_counted_once_however_many_tasks_measure_them() -> None:
+    tasks = {name: {"volumes_incomplete": 1, "mean": {}} for name in ("lines", "boxes")}
+    known = {"ancestors_known": True, "patients_comparable": True}
+    (doubt,) = _doubts(known | {"images_left_out": 1, "tasks": tasks})
+    assert doubt.endswith("1 volume measured without all images")
 
 
 def test_a_store_without_what_is_asked_of_it_is_read_and_of_no_use(

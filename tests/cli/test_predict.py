@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+import zarr
 from monai.bundle import ConfigParser
 
 from cli.main import run
@@ -117,6 +118,26 @@ def test_what_was_written_is_counted(room: Path, tmp_path: Path, capsys: pytest.
     told = json.loads(capsys.readouterr().out)
     assert told["files"] == len(list((tmp_path / "out").iterdir()))
     assert told["stacks"] == 3
+
+
+def test_images_that_cannot_be_read_are_counted_and_nothing_is_said_of_them(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, nifti, segs = tmp_path / "store", tmp_path / "nifti", tmp_path / "segs"
+    shutil.copytree(room / "store", store)
+    zarr.open_array(store / "valid", mode="r+")[0] = False
+    words = ["predict", str(room / "run"), "--store", str(store), "--json", "-o"]
+    capsys.readouterr()
+    assert run([*words, str(nifti)]) == EXIT_SOME_SKIPPED
+    told = capsys.readouterr()
+    assert json.loads(told.out)["images_left_out"] == 1
+    assert "1 image left out, whose pixels cannot be used" in told.err
+    drawn = [nibabel.load(path).shape for path in nifti.iterdir()]  # type: ignore[attr-defined]
+    assert sum(np.prod(shape[2:], dtype=int) for shape in drawn) == len(StoreReader(store)) - 1
+    said = [*words, str(segs), "--to", "seg", "--catalogue", str(room / "catalogue")]
+    assert run(said) == EXIT_SOME_SKIPPED
+    found, rows = index_segmentations(segs), open_catalogue(room / "catalogue").images.to_dicts()
+    assert sum(found.find(row) is not None for row in rows) == len(StoreReader(store)) - 1
 
 
 @pytest.mark.filterwarnings("ignore:NvImgCodec")  # MONAI looks for a decoder of DICOM that is not here

@@ -20,6 +20,18 @@ def measured(folder: Path, values: dict[str, float], name: str = "dice", **said:
     return run
 
 
+def measured_tasks(folder: Path, **tasks: dict[str, float]) -> Path:
+    """A run with a task of each label, measured on one patient: label -> measures."""
+    said = {label: {"patients": {A: values}, "mean": values} for label, values in tasks.items()}
+    return measured(folder, {}, tasks=said)
+
+
+def dice(**structures: float) -> dict[str, float]:
+    """Measures of a segmentation, as `evaluate` calls them."""
+    mean = {"dice mean": sum(structures.values()) / len(structures)}
+    return {**{f"dice {name}": value for name, value in structures.items()}, **mean}
+
+
 def section_of(*runs: Path) -> Section:
     section = comparison_section(runs, "comparison")
     assert section is not None
@@ -61,6 +73,64 @@ def test_groups_of_runs_on_other_patients_are_compared_apart(tmp_path: Path) -> 
     columns = [one.columns for one in section.tables if one.caption.startswith("Mean")]
     assert columns == [("measure", "A", "B"), ("measure", "C", "D")]
     assert section.notes == ("Measured on other patients, another split or protocol, so not compared: E.",)
+
+
+def test_runs_measured_on_other_stores_are_compared_apart_and_it_is_said(tmp_path: Path) -> None:
+    stores = ("aa", "aa", "bb", "bb", "cc")
+    runs = [measured(tmp_path / f"{n}", {A: 0.1 * n}, store=store) for n, store in enumerate(stores)]
+    section = section_of(*runs)
+    columns = [one.columns for one in section.tables if one.caption.startswith("Mean")]
+    assert columns == [("measure", "A", "B"), ("measure", "C", "D")]
+    said = "The same patients, but another store, so not compared with each other: A, B; C, D; E."
+    assert section.notes == (said,)
+
+
+def test_that_two_runs_were_measured_on_two_stores_is_said_though_nothing_is_compared(tmp_path: Path) -> None:
+    runs = [measured(tmp_path / store, {A: 0.5}, store=store) for store in ("aa", "bb")]
+    for run in runs:
+        said = json.loads((run / "run.json").read_text())
+        said["stores"] = {"main": {"plan_sha256": run.name}}
+        (run / "run.json").write_text(json.dumps(said))
+    section = section_of(*runs)
+    assert section.notes == ("The same patients, but another store, so not compared with each other: A; B.",)
+    assert [one.caption for one in section.tables] == ["Runs"]
+
+
+def test_a_run_of_one_task_is_compared_with_one_of_several(tmp_path: Path) -> None:
+    one = measured_tasks(tmp_path / "1", target=dice(LV=0.5, RV=0.7))
+    two = measured_tasks(tmp_path / "2", app={"box dice mean": 0.1}, segmentation=dice(LV=0.6, RV=0.8))
+    section = section_of(one, two)
+    assert table(section, "Mean").rows == (
+        ("dice mean", "0.6", "0.7"),
+        ("dice LV", "0.5", "0.6"),
+        ("dice RV", "0.7", "0.8"),
+    )
+    assert [row[:2] for row in table(section, "B minus A").rows] == [
+        ("dice mean", "0.1"),
+        ("dice LV", "0.1"),
+        ("dice RV", "0.1"),
+    ]
+
+
+def test_a_measure_that_a_run_has_in_several_tasks_is_told_by_its_task(tmp_path: Path) -> None:
+    tasks = {"first": {"dice LV": 0.5, "assd LV (mm)": 1.0}, "second": {"dice LV": 0.7}}
+    one, two = (measured_tasks(tmp_path / name, **tasks) for name in ("1", "2"))
+    rows = table(section_of(one, two), "Mean").rows
+    assert [row[0] for row in rows] == ["first: dice LV", "second: dice LV", "assd LV (mm)"]
+
+
+def test_means_over_other_structures_are_not_compared(tmp_path: Path) -> None:
+    one = measured_tasks(tmp_path / "1", segmentation=dice(LV=0.5, RV=0.7))
+    two = measured_tasks(tmp_path / "2", segmentation=dice(LV=0.9))
+    section = section_of(one, two)
+    assert table(section, "Mean").rows == (("dice LV", "0.5", "0.9"),)
+    assert "means over others are not compared" in table(section, "Mean").note
+    assert [row[0] for row in table(section, "B minus A").rows] == ["dice LV"]
+    assert [chart.title for chart in section.spreads] == ["dice LV"]
+    three = measured_tasks(tmp_path / "3", segmentation=dice(LV=0.8, RV=0.9))
+    rows = table(section_of(one, two, three), "Mean").rows
+    assert rows[0] == ("dice mean of LV, RV", "0.6", "", "0.85")
+    assert table(section_of(one, three), "Mean").note == ""
 
 
 def test_what_the_measures_rest_on_is_compared_too(tmp_path: Path) -> None:

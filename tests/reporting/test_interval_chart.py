@@ -40,6 +40,13 @@ def test_only_what_has_an_interval_on_one_side_of_zero_is_sure() -> None:
     assert panel.marks[2].ends is None
 
 
+def test_a_difference_over_one_of_several_subsets_is_not_sure_and_a_mean_is_drawn_as_others() -> None:
+    early = Estimate(-0.2, (-0.3, -0.1), "early", one_of_several=True)
+    for differences in (True, False):
+        (panel,) = chart(differences, a={"one": early, "two": WORSE}).panels
+        assert [mark.sure for mark in panel.marks] == [not differences, True]
+
+
 def test_means_need_no_zero() -> None:
     (panel,) = chart(False, a={"one": Estimate(0.8, (0.7, 0.9), "")}).panels
     assert panel.zero is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from reporting import colours
 from reporting.pictures import (
     LONGEST_SIDE,
     Picture,
@@ -20,6 +22,7 @@ from reporting.pictures import (
     heat_png,
     lines_over,
 )
+from reporting.store_pictures import _segment_legend
 
 
 def decoded(address: str) -> NDArray[np.uint8]:
@@ -55,10 +58,21 @@ def test_a_heatmap_is_opaque_where_it_is_high_and_clear_where_it_is_zero() -> No
     assert heat[0, 2, :3].tolist() == [255, 0, 0]
 
 
-def test_the_background_and_unknown_classes_are_clear() -> None:
-    painted = decoded(classes_png(np.array([[0, 1, 2, 200]]), ("#000000", "#ff0000", "#00ff00")))
-    assert (painted[0, :, 3] > 0).tolist() == [False, True, True, False]
-    assert painted[0, 1, :3].tolist() == [255, 0, 0]
+def test_the_background_is_clear_and_classes_beyond_the_palette_begin_it_again() -> None:
+    painted = decoded(classes_png(np.array([[0, 1, 2, 3, 254]]), ("#000000", "#ff0000", "#00ff00")))
+    assert (painted[0, :, 3] > 0).tolist() == [False, True, True, True, True]
+    assert painted[0, 1:, :3].tolist() == [[255, 0, 0], [0, 255, 0], [255, 0, 0], [0, 255, 0]]
+
+
+def test_every_structure_is_painted_as_the_legend_says() -> None:
+    names = ("background", *(f"structure {number}" for number in range(1, 21)))
+    store = SimpleNamespace(attributes=SimpleNamespace(segment_names=names))
+    painted = decoded(classes_png(np.arange(len(names))[None], colours.SEGMENTS))
+    legend = _segment_legend(store)  # type: ignore[arg-type]
+    assert [one.name for one in legend] == list(names[1:])
+    assert [colours.rgb(one.colour) for one in legend] == [tuple(one) for one in painted[0, 1:, :3].tolist()]
+    assert (painted[0, 1:, 3] > 0).all()
+    assert colours.SEGMENTS[0] not in {one.colour for one in legend}
 
 
 def test_lines_end_at_the_edges_of_the_image_and_absent_ones_vanish() -> None:

@@ -46,6 +46,15 @@ def test_both_sources_of_features_stand_side_by_side() -> None:
     assert automatic.caption == "Who was taken for whom, from the run's segmentations"
 
 
+def test_volumes_with_unreadable_images_are_told() -> None:
+    told = diagnosis() | {"trained_without": 2}
+    told["manual"] = told["manual"] | {"volumes_left_out": 1}
+    told["automatic"] = told["automatic"] | {"volumes_left_out": 3}
+    measures, *_ = diagnosis_tables(told)
+    assert measures.rows[-1] == ("volumes left out, with unreadable images", "1", "3")
+    assert measures.note.endswith("without 2 volumes of theirs that have unreadable images")
+
+
 def test_a_run_that_was_not_asked_shows_none() -> None:
     assert list(diagnosis_tables({})) == []
 

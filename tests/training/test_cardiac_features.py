@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,47 @@ def test_what_one_phase_or_an_empty_ventricle_cannot_tell_is_unknown() -> None:
     empty = features_of([phase(0, rv=0), phase(0, 1, rv=0)])
     assert np.isnan(empty[:2]).all()
     assert empty[2:6].tolist() == [0.0] * 4
+
+
+def test_a_phase_with_an_image_left_out_is_neither_end_diastole_nor_end_systole() -> None:
+    torn = replace(phase(5, 3, slices=7), left_out=1)
+    assert features_of([phase(80, 0), phase(100, 1), phase(40, 2), torn])[0] == pytest.approx(60.0)
+    large = replace(phase(120, 3, slices=7), left_out=1)
+    assert features_of([phase(80, 0), phase(100, 1), phase(40, 2), large])[0] == pytest.approx(60.0)
+
+
+def test_a_told_phase_with_an_image_left_out_says_nothing() -> None:
+    cine, told = (
+        [phase(100, 0), replace(phase(40, 1), left_out=1), phase(60, 2)],
+        Told(ed_phase=0, es_phase=1),
+    )
+    found = features_of(cine, told)
+    assert np.isfinite(found).tolist() == [False, False, True, False, True, False, True, False, False, False]
+    found = features_of(cine, replace(told, ed_phase=1, es_phase=2))
+    assert np.isfinite(found).tolist() == [False, False, False, True, False, True, False, True, False, False]
+
+
+def test_one_whole_phase_that_is_left_of_several_could_be_either_end() -> None:
+    assert np.isnan(features_of([phase(40, 0), replace(phase(90, 1), left_out=2)])).all()
+    assert np.isnan(features_of([replace(phase(90, 1), left_out=2)])).all()
+
+
+def test_left_out_images_do_not_make_another_stack_the_largest() -> None:
+    torn = [replace(phase(100, number, slices=2), left_out=6) for number in (0, 1)]
+    short = [phase(90, 0, stack=b"b", slices=3), phase(10, 1, stack=b"b", slices=3)]
+    assert np.isnan(features_of([*short, *torn])).all()
+
+
+def test_phases_lack_the_images_that_the_store_has_beside_the_usable_ones(tmp_path: Path) -> None:
+    cine = [boxes(40, 28, 60), boxes(50, 28, 60), boxes(20, 36, 36), boxes(30, 36, 36)]
+    ends = {"ed_phase": 1, "es_phase": 2}
+    hearts = [heart(cine), heart(cine, **ends), heart(cine, **ends), heart(cine)]
+    reader = StoreReader(write_hearts(tmp_path / "s.zarr", hearts, SPACING_MM))
+    # Of the first an image of end-systole, of the second all of it, of the third an image between.
+    usable = np.setdiff1d(np.arange(48), [6, 18, 19, 20, 24 + 9])
+    found = np.stack(list(manual_features(reader, usable).values()))
+    assert found[:, 0] == pytest.approx([40.0, np.nan, 60.0, 60.0], nan_ok=True)
+    assert found[1, 2] == pytest.approx(50 * 3 * VOXEL_ML)
 
 
 def test_of_several_stacks_the_largest_one_is_measured() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from sklearn.metrics import roc_auc_score
 
 from dicomgeom.errors import NothingUsable, WrongUse
 from phantoms.cardiac_patient import Group
+from pretext_targets.reader import StoreReader
 from tests.helpers.labelled_hearts import Heart, phantom_heart, write_hearts
 from tests.helpers.runs import MakeRecipe
 from training.diagnosis import diagnose
@@ -114,6 +116,26 @@ def test_volumes_are_left_out_where_the_store_does_not_know_the_distance_of_slic
     assert found["left_out"] == found["features"][2:]
     assert found["classes"] == list(Group)
     assert found["manual"]["auc"]["auc mean"] > 0.6  # ejection fractions alone
+
+
+def test_volumes_with_unreadable_images_are_counted_and_give_no_ejection_fraction(
+    hearts: list[Heart], run: Path, tmp_path: Path
+) -> None:
+    few = [replace(one, split=0 if number < 4 else 2) for number, one in enumerate(hearts[20:28])]
+    store = write_hearts(tmp_path / "s.zarr", few, first_patient=20)
+    whole = diagnose(run, store)
+    assert whole["trained_without"] == whole["manual"]["volumes_left_out"] == 0
+    reader = StoreReader(store)
+    training, test = (np.flatnonzero(reader.column("split") == split) for split in (0, 2))
+    valid = zarr.open_array(store / "valid", mode="r+")
+    valid[training[0]] = valid[test[-1]] = valid[test[-2]] = False  # the last two are of one volume
+    found = diagnose(run, store)
+    assert found["trained_without"] == 1
+    for kind in ("manual", "automatic"):
+        assert found[kind]["volumes_left_out"] == 1
+        *others, torn = (one["features"] for one in found[kind]["patients"].values())
+        assert torn == [None] * 8
+        assert others == [one["features"] for one in whole[kind]["patients"].values()][:-1]
 
 
 def test_patients_that_the_run_was_trained_on_are_refused(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,31 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.bundle.scripts import create_workflow
+from monai.bundle.scripts import run as run_bundle
 from monai.networks.nets.basic_unet import BasicUNet
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dicomgeom.errors import WrongUse, WrongVersion
-from training.export import export_run
+from training.export import backbone_tensors, export_run
 from training.loop import train
 from training.model import Model, read_model
 from training.recipe import load_recipe
 from training.transfer import WEIGHTS_FILE
 
+pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodec")
+"""MONAI looks for a decoder of DICOM that is not here."""
+
 NARROW = {"backbone.width": "4", "steps": "2", "batch_size": "4", "amp": "false"}
 DYN = {**NARROW, "backbone.kind": "dyn-unet", "backbone.levels": "4"}
-
-
 INSTANCE = {"backbone.norm": "instance"}
+FINDINGS = ("abnormality", "ACL tear")
+AFFINE = np.diag([1.25, 0.8, 5.0, 1.0])
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +62,10 @@ def runs(
         if side != 48:
             store = write_store(folder.with_name(f"{name}.zarr"), segmentation=True, side=side)
         train(load_recipe("segment-sax", settings), {"": store}, folder / name)
+    knees = write_store(folder.with_name("knees.zarr"), carrier="SAG", side=64, findings=FINDINGS)
+    for name, kind in (("findings", "basic-unet"), ("findings-alexnet", "alexnet")):
+        settings = {**NARROW, "backbone.kind": kind}
+        train(load_recipe("diagnose-knee", settings), {"": knees}, folder / name)
     large = write_store(folder.with_name("large.zarr"), side=64)
     both = {"pretext": large, "target": labelled_store}
     train(load_recipe("segment-4ch-multitask", {**NARROW, "view": "SAX"}), both, folder / "multitask")
@@ -82,6 +94,51 @@ def parsed_bundle(folder: Path) -> tuple[ConfigParser, nn.Module]:
     return parser, network.eval()
 
 
+def workflow_of(folder: Path, **changes: Any) -> Any:
+    """The bundle as MONAI's own workflow, initialised as MONAI does it."""
+    config = str(folder / "configs" / "inference.json")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "parsing config_file")  # MONAI says so of every bundle
+        return create_workflow(
+            config_file=config, workflow_type="inference", bundle_root=str(folder), **changes
+        )
+
+
+def drawn_image(path: Path, rows: int, columns: int) -> NDArray[np.uint8]:
+    """An image as a file, and its pixels (rows, columns)."""
+    drawn = np.random.default_rng(rows).integers(0, 256, (rows, columns)).astype(np.uint8)
+    if path.suffix == ".png":
+        Image.fromarray(drawn).save(path)
+    elif path.suffix == ".dcm":
+        _save_dicom(path, drawn)
+    else:
+        values = drawn.T[..., None] if "slice" in path.name else drawn.T
+        nibabel.save(nibabel.Nifti1Image(values, AFFINE), path)  # type: ignore[no-untyped-call]
+    return drawn
+
+
+def _save_dicom(path: Path, drawn: NDArray[np.uint8]) -> None:
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID, image.Modality = MRImageStorage, generate_uid(), "MR"
+    image.ImagePositionPatient, image.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    image.PixelSpacing, image.SliceThickness = [0.8, 1.25], 5
+    image.Rows, image.Columns = drawn.shape
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.PixelData = drawn.tobytes()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.save_as(path, enforce_file_format=True)
+
+
+def classes_of(run: Path, drawn: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """What the run itself says of an image, (rows, columns)."""
+    values = torch.as_tensor(drawn, dtype=torch.float32)
+    model, _ = read_model(run / WEIGHTS_FILE)
+    logits = logits_of(model, ((values - values.mean()) / values.std(correction=0))[None, None])
+    return np.asarray(logits.argmax(dim=1)[0])
+
+
 def segmented_by(folder: Path, image: Path) -> NDArray[np.uint8]:
     """What a bundle says of a file, by its own steps and network; the array as MONAI holds it."""
     parser, network = parsed_bundle(folder)
@@ -107,26 +164,132 @@ def test_a_bundle_runs_in_monai_and_says_what_the_run_says(
     assert list(channels.values()) == ["background", "LV cavity", "RV cavity"]
 
 
-@pytest.mark.filterwarnings("ignore:NvImgCodec")  # MONAI looks for a decoder of DICOM that is not here
-@pytest.mark.parametrize("suffix", [".png", ".nii.gz"])
+@pytest.mark.parametrize("suffix", [".png", ".nii.gz", "-slice.nii.gz", ".dcm"])
 def test_a_bundle_sees_an_image_the_way_up_that_the_run_learned_from(
     suffix: str, runs: dict[str, Path], tmp_path: Path
 ) -> None:
     export_run(runs["segment-sax"], tmp_path / "bundle", "monai")
-    drawn = np.random.default_rng(3).integers(0, 256, (64, 48)).astype(np.uint8)  # (row, column)
     path = tmp_path / f"image{suffix}"
-    if suffix == ".png":
-        Image.fromarray(drawn).save(path)
-    else:
-        nibabel.save(nibabel.Nifti1Image(drawn.T, np.eye(4)), path)  # type: ignore[no-untyped-call]
-    values = torch.as_tensor(drawn, dtype=torch.float32)
-    model, _ = read_model(runs["segment-sax"] / WEIGHTS_FILE)
-    ours = logits_of(model, ((values - values.mean()) / values.std(correction=0))[None, None])
-    expected = ours.argmax(dim=1)[0].numpy()
+    expected = classes_of(runs["segment-sax"], drawn_image(path, 64, 48))
     assert len(np.unique(expected)) > 1
     said = segmented_by(tmp_path / "bundle", path)
     assert said.shape == (48, 64)  # (column, row), as MONAI read it
     assert np.array_equal(said.T, expected)
+
+
+@pytest.mark.parametrize("name", ["segment-sax", "dyn-unet", "pretrain-location", "findings"])
+def test_monais_own_workflow_has_the_trained_weights_and_all_that_monai_asks_for(
+    name: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    export_run(runs[name], tmp_path, "monai")
+    workflow = workflow_of(tmp_path)
+    workflow.initialize()  # a second time: create_workflow has done it
+    saved = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    network = workflow.network_def
+    assert not network.training
+    assert all(torch.equal(values.cpu(), saved[key]) for key, values in network.state_dict().items())
+    held = backbone_tensors(read_model(runs[name] / WEIGHTS_FILE)[0])
+    assert all(torch.equal(saved[key], values) for key, values in held.items())
+    assert workflow.check_properties() == []
+
+
+def test_monais_own_workflow_segments_the_images_of_a_folder_and_writes_nothing(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    bundle, images = tmp_path / "bundle", tmp_path / "images"
+    export_run(runs["segment-sax"], bundle, "monai")
+    images.mkdir()
+    (images / ".hidden").touch()
+    expected = [
+        classes_of(runs["segment-sax"], drawn_image(images / name, rows, 48))
+        for name, rows in (("a.nii.gz", 64), ("b.png", 32), ("c.dcm", 48))
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    workflow = workflow_of(bundle, dataset_dir=str(images))
+    (said,) = workflow.run()
+    workflow.finalize()
+    for one, classes in zip(said, expected, strict=True):
+        assert np.array_equal(np.asarray(one["pred"])[0].T, classes)
+    assert [Path(one["pred"].meta["filename_or_obj"]).name for one in said] == ["a.nii.gz", "b.png", "c.dcm"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_monais_run_writes_the_classes_where_it_is_asked_to_and_on_the_images_grid(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    bundle, images = tmp_path / "bundle", tmp_path / "images"
+    export_run(runs["segment-sax"], bundle, "monai")
+    images.mkdir()
+    expected = classes_of(runs["segment-sax"], drawn_image(images / "a.nii.gz", 64, 48))
+    run_bundle(
+        config_file=str(bundle / "configs" / "inference.json"),
+        bundle_root=str(bundle),
+        dataset_dir=str(images),
+        output_dir=str(tmp_path / "out"),
+    )
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.name == "a_seg.nii.gz"
+    written: Any = nibabel.load(path)
+    assert np.array_equal(np.asarray(written.dataobj).T, expected)
+    assert written.get_data_dtype() == np.uint8
+    assert np.allclose(written.affine, AFFINE)
+
+
+def test_a_bundle_without_images_says_what_to_give(runs: dict[str, Path], tmp_path: Path) -> None:
+    export_run(runs["segment-sax"], tmp_path, "monai")
+    with pytest.raises(RuntimeError) as raised:
+        workflow_of(tmp_path).run()
+    assert "no image was found; give dataset_dir" in str(raised.value.__cause__)
+
+
+@pytest.mark.parametrize("name", ["pretrain-location", "findings"])
+def test_a_bundle_without_an_output_layer_has_images_to_tune_on_and_nothing_to_run(
+    name: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    bundle, images = tmp_path / "bundle", tmp_path / "images"
+    export_run(runs[name], bundle, "monai")
+    images.mkdir()
+    drawn = drawn_image(images / "a.png", 64, 48)
+    workflow = workflow_of(bundle, dataset_dir=str(images))
+    (given,) = workflow.dataset
+    assert np.allclose(np.asarray(given["image"])[0], (drawn - drawn.mean()) / drawn.std(), atol=1e-5)
+    assert workflow.evaluator is None
+    with pytest.raises(ValueError, match="'run' doesn't exist"):
+        workflow.run()
+    told = (bundle / "docs" / "README.md").read_text()
+    assert "trained were the encoder only" in told
+    assert "`run` is absent" in told
+    assert "workflow.run()" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("segment-sax", "segmentation", "segmentation of LV cavity, RV cavity"),
+        ("findings", "classification", "classification of abnormality, ACL tear"),
+        ("findings-alexnet", "classification", "classification of abnormality, ACL tear"),
+        ("pretrain-location", "self-supervised learning", "self-supervised learning by location"),
+        (
+            "multitask",
+            "segmentation and self-supervised learning",
+            "segmentation of LV cavity, RV cavity; self-supervised learning by app",
+        ),
+    ],
+)
+def test_what_was_learned_from_annotations_is_not_called_self_supervised(
+    name: str, kind: str, said: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    export_run(runs[name], tmp_path / "hf", "hf")
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert f"trained with anatprep: {said}." in card
+    tags = "medical-imaging, mri" + (", self-supervised" if "self-supervised" in kind else "")
+    assert f"tags: [{tags}]" in card
+    if name != "findings-alexnet":  # no network of MONAI
+        export_run(runs[name], tmp_path / "monai", "monai")
+        metadata = json.loads((tmp_path / "monai" / "configs" / "metadata.json").read_text())
+        assert metadata["task"] == kind
+        assert f"anatprep ({kind})" in (tmp_path / "monai" / "docs" / "README.md").read_text()
 
 
 def test_a_network_of_other_tensors_than_the_runs_is_refused(

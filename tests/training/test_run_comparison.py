@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,13 +48,20 @@ def test_what_was_measured_before_is_taken_and_what_was_not_is_measured(
     told.clear()
     assert measured_or_evaluate(run, labelled_store, progress=progress) == now
     assert not told
-    measured_or_evaluate(run, labelled_store, split="validation", progress=progress)
+    assert json.loads((run / "evaluation.json").read_text()) == now
+    (run / "evaluation.json").write_text(json.dumps(now | {"weights": "0" * 64}))
+    assert measured_or_evaluate(run, labelled_store, progress=progress) == now
     assert "evaluating segmentation" in told
-    told.clear()
-    held = json.loads((run / "evaluation.json").read_text())
-    (run / "evaluation.json").write_text(json.dumps(held | {"weights": "0" * 64}))
-    assert measured_or_evaluate(run, labelled_store, split="validation", progress=progress) == held
-    assert "evaluating segmentation" in told
+
+
+@pytest.mark.parametrize("other", [{"split": "all"}, {"store": "0" * 64}])
+def test_what_was_measured_elsewhere_is_kept(other: dict[str, str], runs: Runs, labelled_store: Path) -> None:
+    run = runs[0]
+    now = measured_or_evaluate(run, labelled_store)
+    held = json.dumps(now | other)
+    (run / "evaluation.json").write_text(held)
+    assert measured_or_evaluate(run, labelled_store) == now
+    assert (run / "evaluation.json").read_text() == held
 
 
 def test_runs_that_share_nothing_are_refused_and_streams_of_other_names_are_matched() -> None:
@@ -68,7 +76,22 @@ def test_runs_that_share_nothing_are_refused_and_streams_of_other_names_are_matc
         assert "\n" not in str(caught.value)
 
 
+def evaluation(measures: dict[str, float]) -> dict[str, Any]:
+    return {"tasks": {"segmentation": {"mean": measures, "patients": {"a": measures}}}}
+
+
 def test_what_is_true_of_the_patients_is_not_compared() -> None:
-    measures = {"dice mean": 0.5, "true volume LV cavity (ml)": 90.0}
-    one = {"tasks": {"segmentation": {"mean": measures, "patients": {"a": measures}}}}
+    one = evaluation({"dice mean": 0.5, "true volume LV cavity (ml)": 90.0})
     assert compared(one, one)["segmentation"].keys() == {"dice mean"}
+
+
+def test_means_are_compared_where_both_runs_learned_the_same_structures() -> None:
+    both = {"dice LV": 0.5, "dice RV": 0.7, "dice mean": 0.6, "assd LV (mm)": 1.0, "assd mean (mm)": 1.0}
+    one = {"dice LV": 0.9, "dice mean": 0.9, "assd LV (mm)": 2.0, "assd mean (mm)": 2.0}
+    found = compared(evaluation(both), evaluation(one))["segmentation"]
+    assert found.keys() == {"dice LV", "assd LV (mm)", "assd mean (mm)"}
+    assert compared(evaluation(both), evaluation(both))["segmentation"].keys() == both.keys()
+    with pytest.raises(NothingUsable, match="no measure of the same patients"):
+        compared(
+            evaluation({"dice LV": 0.5, "dice mean": 0.5}), evaluation({"dice LA": 0.5, "dice mean": 0.5})
+        )

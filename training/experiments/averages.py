@@ -2,7 +2,8 @@
 
 An entry averages over test patients and over subsets of training subjects, and its interval takes both for
 drawn by chance (`crossed_interval.py`). A difference is taken subset by subset and patient by patient before
-it is averaged. Where one pretraining serves all subsets no interval says how another would have come out.
+it is averaged, so it may rest on fewer subsets than the mean beside it. Where one pretraining serves all
+subsets no interval says how another would have come out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from training.experiments.cells import Plan
 from training.experiments.crossed_interval import Values, crossed_interval
 from training.experiments.grid import Grid, TableForm
 from training.experiments.running import Room, measured_values, read_measured
-from training.experiments.tables import Entry, Table
+from training.experiments.tables import Entry, Ran, Table
 
 
 def make_tables(grid: Grid, plan: Plan, room: Room) -> list[Table]:
@@ -40,7 +41,12 @@ def _table(form: TableForm, measure: str, plan: Plan, room: Room) -> Table:
                 entry = replace(entry, interval=_between_0_and_1(entry.interval))
             if entry is not None:
                 rows[arm][subjects] = entry
-    return Table(form.title, measure, form.reference, columns, rows)
+    # The reference, too: a difference may lack subsets because that one has not run.
+    ran = {
+        arm: {n: Ran(len(found.get((arm, n), {})), _wanted(plan, arm, n)) for n in columns}
+        for arm in (*arms, *({form.reference} - {"", *arms}))
+    }
+    return Table(form.title, measure, form.reference, columns, rows, ran)
 
 
 def _how_many(subjects: int) -> float:
@@ -51,12 +57,12 @@ BySubset = Mapping[int, Mapping[str, float]]
 
 
 def _collected(plan: Plan, room: Room, measure: str) -> Mapping[tuple[str, int], BySubset]:
-    """(arm, subjects) -> subset -> patient -> value."""
+    """(arm, subjects) -> subset that has run -> patient -> value; empty where there is no such measure."""
     collected: dict[tuple[str, int], dict[int, Mapping[str, float]]] = {}
     for trial in plan.trials:
         found = read_measured(room, trial.cell, trial.test)
-        values = measured_values(found, measure) if found is not None else {}
-        if values:
+        if found is not None:
+            values = measured_values(found, measure)
             collected.setdefault((trial.arm, trial.subjects), {})[trial.subset] = values
     return collected
 
@@ -66,6 +72,7 @@ def _wanted(plan: Plan, arm: str, subjects: int) -> int:
 
 
 def _entry(values: BySubset, reference: BySubset, wanted: int) -> Entry | None:
+    values = {subset: of_patients for subset, of_patients in values.items() if of_patients}
     if not values:
         return None
     matrix = _matrix(values)
@@ -91,6 +98,7 @@ def _entry(values: BySubset, reference: BySubset, wanted: int) -> Entry | None:
         patients=matrix.shape[1],
         difference=difference,
         difference_interval=difference_interval,
+        shared_subsets=len(both),
     )
 
 

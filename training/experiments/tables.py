@@ -2,10 +2,11 @@
 
 What stands in them is worked out in `averages.py`. ``tables.json``::
 
-    format, version       "anatprep-tables", 1
+    format, version       "anatprep-tables", 2
     grid, about, size     of which experiment they are; one folder may serve several
     shared_pretraining    whether one pretraining stands behind all subsets of an arm
-    tables                title, measure, reference, columns, arms in their order, rows
+    tables                title, measure, reference, columns, arms in their order, rows; ran: on how many
+                          subsets each arm has run, whether or not it has this measure
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dicomgeom.errors import IntegrityError, WrongUse, WrongVersion
 
 TABLES_FILE: Final = "tables.json"
 TABLES_FORMAT: Final = "anatprep-tables"
-TABLES_VERSION: Final = 1
+TABLES_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,15 @@ class Entry:
     Attributes
     ----------
     subsets, wanted_subsets
-        How many of the subsets have run.
+        How many of the subsets have run and have this measure.
     patients
         Test patients with a value.
     interval
         95 % interval of the mean; None with fewer than two patients.
     difference, difference_interval
         From the reference arm over what both have; None without one.
+    shared_subsets
+        How many subsets the difference rests on.
     """
 
     mean: float
@@ -49,6 +52,7 @@ class Entry:
     patients: int
     difference: float | None = None
     difference_interval: tuple[float, float] | None = None
+    shared_subsets: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As plain numbers and lists."""
@@ -75,14 +79,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Ran:
+    """On how many subsets an arm has run, and on how many it has to."""
+
+    subsets: int
+    wanted: int
+
+
+@dataclass(frozen=True)
 class Table:
-    """One measure: arm -> number of subjects -> entry; entries without any finished cell are absent."""
+    """One measure: arm -> number of subjects -> entry; those without any value are absent.
+
+    `ran` tells why: arm -> number of subjects -> what has run, of the reference arm, too.
+    """
 
     title: str
     measure: str
     reference: str
     columns: tuple[int, ...]
     rows: dict[str, dict[int, Entry]]
+    ran: dict[str, dict[int, Ran]]
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -91,13 +107,16 @@ class Table:
 
     def spelled(self, arm: str) -> list[str]:
         """The entries of a row as people read them: mean [interval]; difference [interval]."""
-        return [_spelled(self.rows[arm].get(n)) for n in self.columns]
+        row, ran = self.rows[arm], self.ran.get(arm, {})
+        return [_spelled(row[n]) if n in row else _spelled_without(ran.get(n)) for n in self.columns]
 
     def as_json(self) -> dict[str, Any]:
         """As plain values; numbers of subjects become words."""
         rows = {arm: {str(n): entry.as_json() for n, entry in row.items()} for arm, row in self.rows.items()}
+        ran = {arm: {str(n): asdict(one) for n, one in row.items()} for arm, row in self.ran.items()}
         # JSON is written with its keys sorted: the order of the arms is told apart.
-        return {**self.__dict__, "columns": list(self.columns), "arms": list(self.rows), "rows": rows}
+        apart = {"columns": list(self.columns), "arms": list(self.rows), "rows": rows, "ran": ran}
+        return {**self.__dict__, **apart}
 
 
 @dataclass(frozen=True)
@@ -161,12 +180,22 @@ def _markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _spelled(entry: Entry | None) -> str:
-    if entry is None:
+def _spelled(entry: Entry) -> str:
+    own = _in_part(entry.subsets, entry.wanted_subsets)
+    if entry.difference is None:
+        return entry.spelled_mean + own
+    if entry.shared_subsets == entry.subsets:
+        return f"{entry.spelled_mean}; {entry.spelled_difference}{own}"
+    shared = "1 shared subset" if entry.shared_subsets == 1 else f"{entry.shared_subsets} shared subsets"
+    return f"{entry.spelled_mean}{own}; {entry.spelled_difference} over {shared}"
+
+
+def _spelled_without(ran: Ran | None) -> str:
+    """What stands where no value is."""
+    if ran is None or not ran.subsets:
         return "not run"
-    said = entry.spelled_mean
-    if entry.difference is not None:
-        said += f"; {entry.spelled_difference}"
-    if entry.subsets < entry.wanted_subsets:
-        said += f" ({entry.subsets} of {entry.wanted_subsets} subsets)"
-    return said
+    return "no such measure" + _in_part(ran.subsets, ran.wanted)
+
+
+def _in_part(subsets: int, wanted: int) -> str:
+    return f" ({subsets} of {wanted} subsets)" if subsets < wanted else ""
