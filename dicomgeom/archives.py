@@ -34,13 +34,23 @@ def member_bytes(archive: Path, member: str, most_bytes: int | None) -> bytes:
 
 
 def entries(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarInfo | None]]:
-    """Entries of a tar, each with the one that holds its bytes: for a hard link an earlier file, if any."""
+    """Entries of a tar, each with the one that holds its bytes: for a hard link an earlier file, if any.
+
+    Raises
+    ------
+    tarfile.ReadError
+        When it breaks off, also where that looks like its end: a damaged header, a cut between two members.
+    """
     holders: dict[str, tarfile.TarInfo] = {}
     for entry in tar:
         holder = holders.get(entry.linkname) if entry.islnk() else entry if entry.isfile() else None
         if holder is not None:
             holders[entry.name] = holder
         yield entry, holder
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end of archive")
 
 
 def spelled(path: str) -> str:

@@ -25,7 +25,7 @@ from pretext_targets.arrays import ENDING, open_array
 from pretext_targets.boxes import NO_GEOMETRY, no_boxes
 from pretext_targets.build_plan import CHOICES, EXAMPLES, LEFT_OUT, WITHOUT_BOXES, BuildPlan
 from pretext_targets.findings import Findings, of_no_exam, read_findings
-from pretext_targets.fingerprint import Fingerprint, sha256_of
+from pretext_targets.fingerprint import Fingerprint, content_of_images, sha256_of
 from pretext_targets.label_codes import WITHOUT_CONTENT
 from pretext_targets.labels import SliceLabels, usable_grid
 from pretext_targets.protocol import Protocol
@@ -82,7 +82,8 @@ def plan_arrays(
         )
     if findings.names and not any(set(one.findings) - {-1} for one in slices):
         raise of_no_exam(findings)
-    return _plan(rows, slices, left_out, protocol, manifest, findings, salt)
+    content = content_of_images(folder, {row["path"] for row in rows}, [], progress)
+    return _plan(rows, content, slices, left_out, protocol, manifest, findings, salt)
 
 
 def _refuse_namesakes(paths: Sequence[Path]) -> None:
@@ -160,6 +161,7 @@ def _row(one: SliceLabels, place: int, path: Path, folder: Path, manifest: DataM
 
 def _plan(
     rows: list[dict[str, Any]],
+    content: list[Any],
     slices: list[SliceLabels],
     left_out: list[tuple[str, int | None, int, str]],
     protocol: Protocol,
@@ -171,6 +173,7 @@ def _plan(
     table = table.with_columns(split=split_codes(table, manifest))
     examples = table.select(EXAMPLES.keys()).cast(pl.Schema(EXAMPLES))
     fingerprint = Fingerprint()
+    fingerprint.add(content)
     described = manifest.model_dump(mode="json", exclude=WITHOUT_CONTENT)
     fingerprint.add([protocol.as_dict(), described, findings.sha256])
     fingerprint.add([hashed(salt, manifest.name).hex()])
@@ -187,7 +190,7 @@ def _plan(
         phases_untold=(),
         sha256=fingerprint.sha256,
         parts_sha256={
-            "files": sha256_of(examples.drop("root", "split").to_dict(as_series=False)),
+            "files": sha256_of([content, examples.drop("root", "split").to_dict(as_series=False)]),
             "findings": findings.sha256,
             "manifest": sha256_of(described),
             "salt": sha256_of(hashed(salt, manifest.name).hex()),

@@ -17,7 +17,7 @@ to be believed, all files of a subject must lie on the same voxels otherwise, el
 images share one plane a slice.
 
 A set without geometry has locations by index, from the end that its manifest calls the base;
-where even the spacing was lost (the affine is the identity) pixels are taken as they are, as
+where even the spacing was lost (the affine is a placeholder) pixels are taken as they are, as
 if they had the grid's spacing.
 """
 

@@ -28,7 +28,7 @@ class PredictedStack:
     classes
         (phases, slices, rows, columns) uint8, 0 = background.
     known
-        (phases, slices): which of the images there are; the classes of the others are 0.
+        (phases, slices): which of the images were there and could be read; the classes of the others are 0.
     patient_from_pixel
         (slices, 4, 4), LPS in mm from the store's pixels; NaN where a set has no geometry.
     spacing_mm

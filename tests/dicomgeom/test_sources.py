@@ -284,6 +284,23 @@ def test_only_the_member_that_is_cut_cannot_be_opened(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+@pytest.mark.parametrize("harm", ["damaged header", "cut in a header", "cut before a header"])
+def test_a_tar_that_breaks_off_as_if_it_ended_there_is_told(tmp_path: Path, ending: str, harm: str) -> None:
+    plain = bytearray(tar_of(tmp_path / "whole", dict.fromkeys("abc", b"x" * 600)).read_bytes())
+    second = 512 + 1024
+    if harm == "damaged header":
+        plain[second + 148 : second + 156] = b"99999999"  # its checksum
+    else:
+        del plain[second + (100 if harm == "cut in a header" else 0) :]
+    (tmp_path / "whole").unlink()
+    content = gzip.compress(bytes(plain)) if ending == "tar.gz" else bytes(plain)
+    (tmp_path / f"all.{ending}").write_bytes(content)
+    found = {one.path: one.refused for one in list_files(tmp_path)}
+    assert found == {f"all.{ending}!a": "", f"all.{ending}": "broken-archive"}
+    assert content_of(tmp_path, f"all.{ending}!a") == b"x" * 600
+
+
 def test_a_disk_that_fails_for_a_moment_leaves_no_short_directory_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,3 +106,15 @@ def test_two_arrays_of_one_name_are_refused(grid: Protocol, folder: Path) -> Non
     other.write_bytes(given.read_bytes())
     with pytest.raises(WrongUse, match="have one name, which is the exam's"):
         plan_arrays(folder, grid, load_data_manifest("mrnet"))
+
+
+def test_an_array_that_changed_at_the_same_length_is_no_longer_the_same_store(
+    grid: Protocol, folder: Path, tmp_path: Path
+) -> None:
+    manifest = load_data_manifest("mrnet")
+    build(plan_arrays(folder, grid, manifest), tmp_path / "s.zarr")
+    assert build(plan_arrays(folder, grid, manifest), tmp_path / "s.zarr").shards_written == 0
+    path = folder / "train" / "sagittal" / "0001.npy"
+    np.save(path, np.load(path)[::-1])
+    with pytest.raises(WrongUse, match="other files"):
+        build(plan_arrays(folder, grid, manifest), tmp_path / "s.zarr")
