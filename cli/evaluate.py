@@ -85,7 +85,7 @@ def evaluate(
         _show_task(screen, label, task)
     for label, pairs in compared.items():
         _show_comparison(screen, f"{label}: {run} - {against}", pairs)
-    screen.next_command(command_line("anatprep", "report", run, "-o", "report.html"))
+    screen.next_command(command_line("anatprep", "report", run))
     result = measures | ({"against": compared} if compared else {})
     screen.finish(result, skipped=bool(measures["images_left_out"]))
 

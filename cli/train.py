@@ -97,7 +97,7 @@ def train(
             progress=progress,
         )
     _show(screen, summary, told)
-    following = ("report", room.spelled()) if output is None else ("report", run, "-o", "report.html")
+    following = ("report", room.spelled()) if output is None else ("report", run)
     screen.next_command(command_line("anatprep", *following))
     screen.finish(summary.as_json())
 
