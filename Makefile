@@ -27,8 +27,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## run the whole way on digital patients: export, index, targets, training, report
 	$(BIN)/anatprep demo $(DEMO)
 
-test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -m "not slow"
+test: $(STAMP) ## run all tests, two files at a time
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 fuzz: $(STAMP) ## compare our header reader with pydicom on mutated files, for a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
