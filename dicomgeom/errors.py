@@ -17,6 +17,11 @@ Exit code 3 ("done, but some input was skipped") is a result, not an error.
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a system answers where a disk, or what one may use of it, is full."""
+
 EXIT_DONE = 0
 EXIT_WRONG_USE = 2
 EXIT_SOME_SKIPPED = 3

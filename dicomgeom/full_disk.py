@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from dicomgeom.errors import AnatprepError
-
-WITHOUT_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+from dicomgeom.errors import NO_ROOM, Unreachable
 
 LITTLE_BYTES: Final = 1 << 20
 """A table is written in pieces of about so much: where less is free, room is what was missing."""
@@ -25,7 +22,7 @@ def told_of_a_full_disk(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    AnatprepError
+    Unreachable
         Instead of what the block raised, where there was no room.
     """
     try:
@@ -35,12 +32,12 @@ def told_of_a_full_disk(folder: Path) -> Iterator[None]:
             raise
         for unfinished in folder.glob(".new-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
-        raise AnatprepError(
+        raise Unreachable(
             f"the disk of {folder} is full; make room and run the same command again, what was read is kept"
         ) from error
 
 
 def _is_of_room(error: Exception, folder: Path) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in WITHOUT_ROOM
+        return error.errno in NO_ROOM
     return shutil.disk_usage(folder).free < LITTLE_BYTES

@@ -22,7 +22,7 @@ from dicomgeom.attributes import Attributes
 from dicomgeom.errors import UnusableFile
 from dicomgeom.header import tiles_of
 from dicomgeom.quietness import quiet
-from dicomgeom.sources import MEMBER_SEPARATOR, is_member, open_file
+from dicomgeom.sources import open_file, parted
 
 DECODER_PACKAGES: Final = "python-gdcm, pyjpegls and pylibjpeg-openjpeg"
 
@@ -127,9 +127,8 @@ def _opened(root: str, path: str) -> _Parsed:
 
 def _identity(root: str, path: str) -> _Identity | None:
     """What changes with a file's content; None for a file that is gone, which opening it will tell of."""
-    file = path.partition(MEMBER_SEPARATOR)[0] if is_member(path) else path
     try:
-        status = os.stat(Path(root, file))
+        status = os.stat(Path(root, parted(path)[0]))
     except (OSError, ValueError):
         return None
     return root, path, status.st_mtime_ns, status.st_size

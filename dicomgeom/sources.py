@@ -206,10 +206,10 @@ def _member(archive: FoundFile, name: str, size_bytes: int, packed_bytes: int) -
 
 def is_member(path: str) -> bool:
     """Whether a path names a member of an archive."""
-    return bool(_parted(path)[1])
+    return bool(parted(path)[1])
 
 
-def _parted(path: str) -> tuple[str, str]:
+def parted(path: str) -> tuple[str, str]:
     """An archive's path and its member's name, "" for a plain file: folders may hold the separator, too."""
     found = _ARCHIVE_AND_SEPARATOR.search(path) if MEMBER_SEPARATOR in path else None
     return (path[: found.end() - 1], path[found.end() :]) if found else (path, "")
@@ -224,7 +224,7 @@ def open_file(root: str, path: str) -> BinaryIO:
         When it is gone, unreadable, or no longer in its archive.
     """
     try:
-        archive, member = _parted(path)
+        archive, member = parted(path)
         if not member:
             return open(Path(root, path), "rb")
         return io.BytesIO(member_bytes(Path(root, archive), member, None))
@@ -240,7 +240,7 @@ def open_start(root: str, path: str, size_bytes: int) -> BinaryIO:
     UnusableFile
         As `open_file`.
     """
-    archive, member = _parted(path)
+    archive, member = parted(path)
     try:
         return io.BytesIO(member_bytes(Path(root, archive), member, size_bytes))
     except (*BROKEN_ARCHIVE, KeyError, RuntimeError) as error:

@@ -5,20 +5,17 @@ What the run had saved by then stays as it is.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from dicomgeom.errors import AnatprepError, IntegrityError, Unreachable, WrongUse, first_line
+from dicomgeom.errors import NO_ROOM, AnatprepError, IntegrityError, Unreachable, WrongUse, first_line
 from training.checkpoint import position_of
 from training.free_memory import room_on
 from training.run_folder import CHECKPOINT_FILE
 from training.tasks.task import Batch
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 ROWS_TOLD = 32
 """Of a larger batch only the first rows are named."""

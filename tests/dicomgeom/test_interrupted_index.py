@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from dicomgeom.catalogue import TABLES, open_catalogue, read_marker, verify_catalogue, write_catalogue
-from dicomgeom.errors import AnatprepError, HalfWritten, WrongUse
+from dicomgeom.errors import HalfWritten, Unreachable, WrongUse
 from dicomgeom.index import index
 from tests.dicomgeom.test_views import exam
 from tests.helpers.catalogues import assert_same_tables
@@ -178,7 +178,7 @@ def test_a_full_disk_is_told_in_one_line_and_what_was_read_is_kept(
         full.setattr("dicomgeom.index.write_catalogue", fails)
         usage = type(shutil.disk_usage(tmp_path))(1 << 40, 1 << 40, free)
         full.setattr("dicomgeom.full_disk.shutil.disk_usage", lambda folder: usage)
-        with pytest.raises(AnatprepError, match="is full; make room and run the same command again"):
+        with pytest.raises(Unreachable, match="is full; make room and run the same command again"):
             index([export], catalogue)
     assert not list(catalogue.glob(".new-*"))
     assert index([export], catalogue).read == 0, "the journal had it all"

@@ -170,15 +170,20 @@ def test_a_file_that_changed_is_read_anew(tmp_path: Path, changed: str) -> None:
     assert (read_image(str(tmp_path), "a", 1) == 8).all()
 
 
-def test_a_member_of_an_archive_that_changed_is_read_anew(tmp_path: Path, opened: list[str]) -> None:
+@pytest.mark.parametrize("folder", ["", "!urgent/"])
+def test_a_member_of_an_archive_that_changed_is_read_anew(
+    tmp_path: Path, opened: list[str], folder: str
+) -> None:
+    packed = tmp_path / f"{folder}export.zip"
+    packed.parent.mkdir(exist_ok=True)
     for intercept in (0, 7):
         member = several(tmp_path / "a", RescaleIntercept=str(intercept))
-        with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        with zipfile.ZipFile(packed, "w") as archive:
             archive.write(member, "a")
-        os.utime(tmp_path / "export.zip", ns=(10**18 + intercept, 10**18 + intercept))
+        os.utime(packed, ns=(10**18 + intercept, 10**18 + intercept))
         for frame in range(5):
-            assert (read_image(str(tmp_path), "export.zip!a", frame) == frame + intercept).all()
-    assert opened == ["export.zip!a"] * 2
+            assert (read_image(str(tmp_path), f"{folder}export.zip!a", frame) == frame + intercept).all()
+    assert opened == [f"{folder}export.zip!a"] * 2
 
 
 def test_a_file_that_was_kept_and_is_gone_is_unusable(tmp_path: Path) -> None:
